@@ -1,0 +1,31 @@
+"""Channels-last memory behind channels-first shapes."""
+
+import numpy as np
+
+FAST = (np.dtype(np.float32), np.dtype(np.float64))  # what the compiled kernels take
+
+
+def channels_last(x):
+    """x (N, C, *spatial) -> C-contiguous (N, *spatial, C); copies only if the memory is not so."""
+    return np.ascontiguousarray(np.moveaxis(x, 1, -1))
+
+
+def logical(x):
+    """x (N, *spatial, C) -> view (N, C, *spatial)."""
+    return np.moveaxis(x, -1, 1)
+
+
+def flat_like(*arrays):
+    """Return 1-D views of arrays that share one memory order, and that order's undoing.
+
+    Elementwise kernels care for no axes: they want all memory in a row.  The
+    first array decides the order; the others are copied if theirs differs.
+    """
+    first = arrays[0]
+    if first.flags.c_contiguous or first.ndim < 3:
+        return [np.ascontiguousarray(a).reshape(-1) for a in arrays], lambda y: y.reshape(
+            first.shape
+        )
+    inner = np.moveaxis(first, 1, -1).shape
+    flats = [channels_last(a).reshape(-1) for a in arrays]
+    return flats, lambda y: logical(y.reshape(inner))

@@ -1,0 +1,48 @@
+"""Which array library, which kernels and which device an array belongs to.
+
+An array's own type decides: a NumPy array is computed on the CPU, a CuPy array
+on the GPU.  Ops ask here and never import numba, cupy or a kernel directly.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Array", "array_module", "jit_enabled", "kernels_for"]
+
+Array = Any  # numpy.ndarray or cupy.ndarray
+
+
+def array_module(x: Array) -> ModuleType:
+    """Return ``numpy`` or ``cupy``, whichever made `x`."""
+    if isinstance(x, np.ndarray | np.generic):  # x.sum() of an array is an np.generic
+        return np
+    return importlib.import_module("cupy")
+
+
+def kernels_for(x: Array) -> ModuleType:
+    """Return the kernels for arrays like `x`: modules of the same functions, one for each device.
+
+    They are ``minicnn.kernels.cpu`` (Numba) for NumPy arrays, ``minicnn.kernels.plain`` (array
+    expressions) for them when the environment has MINICNN_JIT=0, and ``minicnn.kernels.cuda``
+    for CuPy arrays.
+    """
+    if not isinstance(x, np.ndarray | np.generic):
+        return _kernels("cuda")
+    return _kernels("cpu" if jit_enabled() else "plain")
+
+
+def jit_enabled() -> bool:
+    """Tell whether kernels are compiled: always, unless the environment has MINICNN_JIT=0."""
+    return os.environ.get("MINICNN_JIT", "1") != "0"
+
+
+@functools.cache
+def _kernels(name: str) -> ModuleType:
+    return importlib.import_module(f"minicnn.kernels.{name}")

@@ -1,0 +1,44 @@
+"""The errors minicnn raises on purpose; each is also the built-in kind people expect."""
+
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "DTypeError",
+    "DataError",
+    "DeviceError",
+    "GradientError",
+    "MinicnnError",
+    "ShapeError",
+]
+
+
+class MinicnnError(Exception):
+    """Whatever minicnn refuses: catch this to catch all of them."""
+
+
+class ShapeError(MinicnnError, ValueError):
+    """An array's shape does not fit the operation."""
+
+
+class DTypeError(MinicnnError, TypeError):
+    """An array's element type does not fit the operation."""
+
+
+class DeviceError(MinicnnError, RuntimeError):
+    """A device is missing, or arrays of two devices meet."""
+
+
+class GradientError(MinicnnError, RuntimeError):
+    """A gradient was asked for where none can be had."""
+
+
+class CheckpointError(MinicnnError, RuntimeError):
+    """A saved state is broken, incomplete or of another model."""
+
+
+class DataError(MinicnnError, ValueError):
+    """A data file or record is broken or missing; the message names the file and line."""
+
+
+class ConfigError(MinicnnError, ValueError):
+    """An argument or a setting makes no sense."""

@@ -1,0 +1,140 @@
+"""Sliding-window geometry shared by convolution and pooling (pure integers)."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from minicnn.errors import ConfigError, ShapeError
+
+IntPair = int | tuple[int, int]
+Padding = int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]] | str
+
+
+class Window(NamedTuple):
+    """The measures of a sliding window, in pixels, one entry for each spatial axis."""
+
+    size: tuple[int, ...]  # KH, KW
+    stride: tuple[int, ...]  # SH, SW
+    padding: tuple[tuple[int, int], ...]  # (before, after) of each axis
+    dilation: tuple[int, ...]  # 1: neighbours; 2: every other pixel; ...
+
+    @classmethod
+    def of(
+        cls,
+        op: str,
+        image: Sequence[int],
+        size: Any,
+        stride: Any,
+        padding: Any,
+        dilation: Any = 1,
+    ) -> Window:
+        """Return the window that these arguments of an op describe on such an image.
+
+        Parameters
+        ----------
+        op : str
+            Whose arguments they are, for messages.
+        image : sequence of int
+            The spatial lengths H, W, in pixels.
+        size, stride, dilation : int or tuple of int
+            In pixels, one for each axis or one for all.
+        padding : int, tuple of int, tuple of (int, int), "valid" or "same"
+            ``"valid"`` is 0; ``"same"`` makes the output ``ceil(image / stride)`` long, and
+            where the padding is odd, the odd pixel goes after (TensorFlow's rule).
+
+        Returns
+        -------
+        Window
+            With every measure as a tuple.
+
+        Raises
+        ------
+        ConfigError
+            If an argument is not of that form.
+        """
+        rank = len(image)
+        sizes = per_axis(op, "size", size, rank, at_least=1)
+        strides = per_axis(op, "stride", stride, rank, at_least=1)
+        dilations = per_axis(op, "dilation", dilation, rank, at_least=1)
+        if padding == "same":
+            pads = tuple(
+                _same(n, d * (k - 1) + 1, s)
+                for n, k, s, d in zip(image, sizes, strides, dilations, strict=True)
+            )
+        else:
+            pads = _pads(op, padding, rank)
+        return cls(sizes, strides, pads, dilations)
+
+    @property
+    def extent(self) -> tuple[int, ...]:
+        """The pixels from a window's first to its last, holes included."""
+        return tuple(d * (k - 1) + 1 for k, d in zip(self.size, self.dilation, strict=True))
+
+    def output_size(self, op: str, image: Sequence[int]) -> tuple[int, ...]:
+        """Return how many windows fit along each axis of an image: OH, OW.
+
+        Raises
+        ------
+        ShapeError
+            If not even one fits.
+        """
+        out = tuple(
+            (n + before + after - e) // s + 1
+            for n, (before, after), e, s in zip(
+                image, self.padding, self.extent, self.stride, strict=True
+            )
+        )
+        if min(out) < 1:
+            holes = f" dilated by {self.dilation}" if max(self.dilation) > 1 else ""
+            raise ShapeError(
+                f"{op}: window {self.size}{holes} does not fit in image {tuple(image)} padded by "
+                f"{self.padding}; use a smaller window or more padding"
+            )
+        return out
+
+
+def per_axis(op: str, name: str, value: Any, rank: int, at_least: int) -> tuple[int, ...]:
+    """Return an int, or one int for each spatial axis, as a tuple of `rank` ints.
+
+    Raises
+    ------
+    ConfigError
+        If `value` is something else or too small.
+    """
+    try:
+        numbers = (
+            tuple(map(operator.index, value))
+            if isinstance(value, tuple | list)
+            else (operator.index(value),) * rank
+        )
+    except TypeError:
+        numbers = ()
+    if len(numbers) != rank or min(numbers) < at_least:
+        raise ConfigError(
+            f"{op}: {name} must be an int or {rank} ints, each >= {at_least}, got {value!r}"
+        )
+    return numbers
+
+
+def _same(n: int, extent: int, stride: int) -> tuple[int, int]:
+    """Return the padding that makes the output ceil(n / stride) long."""
+    total = max((-(-n // stride) - 1) * stride + extent - n, 0)
+    return total // 2, total - total // 2
+
+
+def _pads(op: str, padding: Any, rank: int) -> tuple[tuple[int, int], ...]:
+    """Return (before, after) of each axis from an int, ints, pairs or "valid"."""
+    if padding == "valid":
+        padding = 0
+    if isinstance(padding, str):
+        raise ConfigError(f"{op}: padding {padding!r} is unknown; use 'same', 'valid' or numbers")
+    if isinstance(padding, tuple | list) and any(isinstance(p, tuple | list) for p in padding):
+        if len(padding) != rank or any(
+            not isinstance(p, tuple | list) or len(p) != 2 for p in padding
+        ):
+            raise ConfigError(f"{op}: padding must be {rank} pairs (before, after), got {padding}")
+        flat = per_axis(op, "padding", [n for p in padding for n in p], 2 * rank, at_least=0)
+        return tuple(zip(flat[::2], flat[1::2], strict=True))
+    return tuple((p, p) for p in per_axis(op, "padding", padding, rank, at_least=0))
