@@ -10,15 +10,18 @@ shift, and in float32, a mean of 1000 over a spread of 1 loses the variance.
 
 import numpy as np
 
+from .. import plain
 from . import _buffers, _parallel
 from ._jit import njit
-from ._layout import channels_last, logical
+from ._layout import FAST, channels_last, logical
 
 _WIDE = 256  # numbers in a long row, about: enough to drown the cost of starting one
 
 
 def moments(x):
     """x (N, C, *spatial) -> mean and variance of each channel, float64 (C,), in one pass."""
+    if x.dtype not in FAST:
+        return plain.moments(x)
     rows = _rows(x)
     shift = rows[0].astype(np.float64)
     sums, squares = _per_channel(_shifted_sums, rows, rows, shift)
@@ -30,6 +33,8 @@ def moments(x):
 
 def normalize(x, mean, scale, beta):
     """y = (x - mean) * scale + beta, for each channel; mean, scale, beta are float64 (C,)."""
+    if x.dtype not in FAST:
+        return plain.normalize(x, mean, scale, beta)
     centre = mean.astype(x.dtype)
     # What rounding took from the mean is given back with beta.
     offset = beta + (centre.astype(np.float64) - mean) * scale
@@ -38,11 +43,15 @@ def normalize(x, mean, scale, beta):
 
 def normalize_sums(grad_y, x, mean):
     """Return sum(grad_y) and sum(grad_y * (x - mean)) of each channel, float64 (C,)."""
+    if x.dtype not in FAST:
+        return plain.normalize_sums(grad_y, x, mean)
     return _per_channel(_gradient_sums, _rows(grad_y), _rows(x), mean)
 
 
 def normalize_grad_x(grad_y, x, mean, a, b, c):
     """grad_x = a * grad_y + b * (x - mean) + c, for each channel; a, b, c, mean float64 (C,)."""
+    if x.dtype not in FAST:
+        return plain.normalize_grad_x(grad_y, x, mean, a, b, c)
     centre = mean.astype(x.dtype)
     offset = c + b * (centre.astype(np.float64) - mean)
     return _affine(grad_y, x, centre, a, b, offset)

@@ -14,7 +14,7 @@ def conv2d(x, weight, bias, window, groups):
     """x (N, C, H, W), weight (O, C/groups, KH, KW), bias (O,) or None -> y (N, O, OH, OW)."""
     y = _columns(x, window, groups) @ _filters(weight, groups)  # (groups, N*OH*OW, O/groups)
     out = windows(pad(x[:1], window), window).shape[2:4]
-    y = y.reshape(groups, x.shape[0], *out, -1).transpose(1, 0, 4, 2, 3)
+    y = y.reshape(groups, x.shape[0], *out, y.shape[2]).transpose(1, 0, 4, 2, 3)
     y = y.reshape(x.shape[0], weight.shape[0], *out)
     return y if bias is None else y + bias.reshape(-1, 1, 1)
 
@@ -23,7 +23,7 @@ def conv2d_grad_x(grad_y, weight, image_shape, window, groups):
     """grad_y (N, O, OH, OW), weight -> grad_x (N, C, H, W): rows back to where they came from."""
     n, _, out_h, out_w = grad_y.shape
     rows = _rows(grad_y, groups) @ _filters(weight, groups).transpose(0, 2, 1)
-    parts = rows.reshape(groups, n, out_h, out_w, -1, *window.size)
+    parts = rows.reshape(groups, n, out_h, out_w, image_shape[1] // groups, *window.size)
     parts = parts.transpose(1, 0, 4, 2, 3, 5, 6)
     parts = parts.reshape(n, image_shape[1], out_h, out_w, *window.size)
     return add_windows(parts, image_shape, window)

@@ -14,8 +14,9 @@ def max_pool2d(x, out_shape, window):
     height, width = x.shape[2:]
     places = windows(pad(xp.arange(height * width).reshape(1, 1, height, width), window), window)
     n, c, out_h, out_w = out_shape
-    flat = view[:, :, :out_h, :out_w].reshape(n, c, out_h, out_w, -1)
-    inside = inside[:, :, :out_h, :out_w].reshape(1, 1, out_h, out_w, -1)
+    size = window.size[0] * window.size[1]
+    flat = view[:, :, :out_h, :out_w].reshape(n, c, out_h, out_w, size)
+    inside = inside[:, :, :out_h, :out_w].reshape(1, 1, out_h, out_w, size)
     # Rank 2: a NaN inside; 1: inside and not NaN; 0: padding.  The first of the highest wins.
     key = xp.where(flat != flat, np.inf, flat) if x.dtype.kind == "f" else flat
     best = xp.where(inside, key, smallest).max(axis=-1, keepdims=True)
@@ -24,7 +25,7 @@ def max_pool2d(x, out_shape, window):
     at = wins.argmax(axis=-1)[..., None]
     y = xp.take_along_axis(flat, at, axis=-1)[..., 0]
     places = xp.broadcast_to(
-        places[:, :, :out_h, :out_w].reshape(1, 1, out_h, out_w, -1), flat.shape
+        places[:, :, :out_h, :out_w].reshape(1, 1, out_h, out_w, size), flat.shape
     )
     winner = xp.take_along_axis(places, at, axis=-1)[..., 0]
     return y, winner.astype(np.int32)
@@ -35,9 +36,11 @@ def max_unpool2d(grad_y, winner, image_shape):
     xp = array_module(grad_y)
     planes = image_shape[0] * image_shape[1]
     pixels = image_shape[2] * image_shape[3]
+    outputs = winner.shape[2] * winner.shape[3]
     grad_x = xp.zeros((planes, pixels), grad_y.dtype)
     rows = xp.arange(planes)[:, None]
-    xp.add.at(grad_x, (rows, winner.reshape(planes, -1)), grad_y.reshape(planes, -1))
+    at = rows, winner.reshape(planes, outputs)
+    xp.add.at(grad_x, at, grad_y.reshape(planes, outputs))
     return grad_x.reshape(image_shape)
 
 
@@ -45,7 +48,8 @@ def take_winners2d(x, winner):
     """x (N, C, H, W), winner (N, C, OH, OW) -> the pixels that won (N, C, OH, OW)."""
     n, c, height, width = x.shape
     flat = x.reshape(n, c, height * width)
-    taken = array_module(x).take_along_axis(flat, winner.reshape(n, c, -1).astype(np.int64), axis=2)
+    places = winner.reshape(n, c, winner.shape[2] * winner.shape[3]).astype(np.int64)
+    taken = array_module(x).take_along_axis(flat, places, axis=2)
     return taken.reshape(winner.shape)
 
 

@@ -112,7 +112,13 @@ def sigmoid(x: Tensor) -> Lifted:
     -------
     Tensor
         Of x's shape. Computed by way of tanh, so that no exponential overflows.
+
+    Raises
+    ------
+    DTypeError
+        If x is not of floats.
     """
+    _floats("sigmoid", x)
     half = x.data.dtype.type(0.5)
     y = half * (array_module(x.data).tanh(half * x.data) + 1)
     return y, (of_output(lambda g, y: g * (y * (1.0 - y))),)

@@ -57,7 +57,7 @@ def conv2d(
     Raises
     ------
     ShapeError
-        If the channels do not fit, or the window does not fit in the padded image.
+        If the channels do not fit or are none, or the window does not fit in the padded image.
     ConfigError
         If an option is not of its form.
     DTypeError
@@ -184,6 +184,8 @@ def _check(op: str, x: Tensor, weight: Tensor, bias: Tensor | None, groups: int)
         raise ShapeError(
             f"{op}: needs x (N, C, H, W) and weight (O, C/groups, KH, KW), got {shapes}"
         )
+    if 0 in (x.shape[1], *weight.shape[:2]):
+        raise ShapeError(f"{op}: needs at least one channel in and one out, got {shapes}")
     if not isinstance(groups, int) or groups < 1:
         raise ConfigError(f"{op}: groups must be an int >= 1, got {groups!r}")
     if x.shape[1] != weight.shape[1] * groups:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from minicnn.autograd import Tensor
+from minicnn.autograd import Tensor, where
 from minicnn.backend import Array, array_module
 from minicnn.errors import ConfigError, DTypeError, ShapeError
 from minicnn.ops.activation import log_softmax
@@ -71,10 +71,10 @@ def sparse_softmax_cross_entropy(
     counts = xp.ones(wanted.shape, bool) if ignore_label is None else wanted != ignore_label
     wrong = counts & ((wanted < 0) | (wanted >= classes))
     if wrong.any():
-        where = tuple(int(i[0]) for i in xp.nonzero(wrong))
+        at = tuple(int(i[0]) for i in xp.nonzero(wrong))
         raise ConfigError(
-            f"{op}: label {int(wanted[where])} at {where} is outside 0 ... {classes - 1} (logits "
-            f"{logits.shape}); mend the labels, or pass ignore_label={int(wanted[where])}"
+            f"{op}: label {int(wanted[at])} at {at} is outside 0 ... {classes - 1} (logits "
+            f"{logits.shape}); mend the labels, or pass ignore_label={int(wanted[at])}"
         )
     labels_in = xp.where(counts, wanted, 0)
     weights = counts.astype(logits.dtype)
@@ -84,7 +84,10 @@ def sparse_softmax_cross_entropy(
     if class_weights is not None:
         by_class = _class_weights(op, class_weights, logits)
         weights *= by_class[labels_in]
-    losses = -(log_softmax(logits, axis=1) * Tensor(target * weights[:, None])).sum(axis=1)
+    target *= weights[:, None]
+    # Chosen, not only multiplied: a class that does not count may have a score of -inf.
+    counted = where(target > 0, log_softmax(logits, axis=1), 0.0)
+    losses = -(counted * Tensor(target)).sum(axis=1)
     if reduction == "none":
         return losses
     total = losses.sum()

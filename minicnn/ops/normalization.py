@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from minicnn.autograd import Lifted, Tensor, differentiable, once_differentiable
@@ -65,12 +67,12 @@ def _batch_norm(
     k, count = kernels_for(x.data), x.size // x.shape[1]
     rstd = 1.0 / array_module(var).sqrt(var + epsilon)
     y = k.normalize(x.data, mean, gamma.data * rstd, beta.data.astype(np.float64))
-    sums: list[tuple[Array, Array]] = []  # for the three gradients together
+    last: list[Any] = [None, None]  # dL/dy and its sums, for the three gradients together
 
     def reduce(grad_y: Tensor) -> tuple[Array, Array]:
-        if not sums:
-            sums.append(k.normalize_sums(grad_y.data, x.data, mean))
-        return sums[0]
+        if last[0] is not grad_y:
+            last[:] = grad_y, k.normalize_sums(grad_y.data, x.data, mean)
+        return last[1]
 
     # With z = (x - mean) * rstd:  dL/dbeta = sum dL/dy,  dL/dgamma = sum dL/dy * z.
     # x moves y directly and through the mean and the variance (Ioffe and Szegedy, section 3):

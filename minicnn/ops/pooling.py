@@ -36,7 +36,7 @@ def max_pool2d(
     Raises
     ------
     ShapeError
-        If the window does not fit in the padded image.
+        If x is not of images with pixels, or the window does not fit in the padded image.
     ConfigError
         If an option is not of its form, or the padding is not less than the size.
     """
@@ -48,13 +48,12 @@ def max_pool2d(
     #     dL/dx[i] = sum of dL/dy[o] over the windows o that pixel i won.
     # Windows overlap when stride < size, hence a sum and not an assignment.
     def grad_x(grad_y: Tensor) -> Tensor:
-        return max_unpool2d(grad_y, winner, image_shape)
+        return _max_unpool2d(grad_y, winner, image_shape)
 
     return y, (grad_x,)
 
 
-@differentiable
-def max_unpool2d(x: Tensor, winner: Array, image_shape: tuple[int, int, int, int]) -> Lifted:
+def max_unpool2d(x: Tensor, winner: Array, image_shape: tuple[int, int, int, int]) -> Tensor:
     """Put values back to the pixels that won, zeros elsewhere: the transpose of max pooling.
 
     Parameters
@@ -70,7 +69,32 @@ def max_unpool2d(x: Tensor, winner: Array, image_shape: tuple[int, int, int, int
     -------
     Tensor, shape (N, C, H, W)
         A pixel that won several windows gets the sum.
+
+    Raises
+    ------
+    ShapeError
+        If the three shapes do not fit.
+    ConfigError
+        If a winner is outside the image.
     """
+    x = x if isinstance(x, Tensor) else Tensor(x)
+    if winner.shape != x.shape or len(image_shape) != 4 or tuple(image_shape[:2]) != x.shape[:2]:
+        raise ShapeError(
+            f"max_unpool2d: x {x.shape}, winner {winner.shape} and image_shape {image_shape} must "
+            "be (N, C, OH, OW) twice and (N, C, H, W)"
+        )
+    pixels = image_shape[2] * image_shape[3]
+    if winner.size and not 0 <= winner.min() <= winner.max() < pixels:
+        raise ConfigError(
+            f"max_unpool2d: winners from {winner.min()} to {winner.max()} are not all places "
+            f"0 ... {pixels - 1} of an image {image_shape}"
+        )
+    return _max_unpool2d(x, winner, image_shape)
+
+
+@differentiable
+def _max_unpool2d(x: Tensor, winner: Array, image_shape: tuple[int, ...]) -> Lifted:
+    """Put values back to winners that are known to be right."""
     y = kernels_for(x.data).max_unpool2d(x.data, winner, image_shape)
     return y, (lambda grad_y: _take_winners2d(grad_y, winner),)
 
@@ -80,7 +104,7 @@ def _take_winners2d(x: Tensor, winner: Array) -> Lifted:
     """Read the pixels that won: the transpose of `max_unpool2d`."""
     image_shape = x.shape
     y = kernels_for(x.data).take_winners2d(x.data, winner)
-    return y, (lambda grad_y: max_unpool2d(grad_y, winner, image_shape),)
+    return y, (lambda grad_y: _max_unpool2d(grad_y, winner, image_shape),)
 
 
 def avg_pool2d(
@@ -114,7 +138,7 @@ def avg_pool2d(
     Raises
     ------
     ShapeError
-        If the window does not fit in the padded image.
+        If x is not of images with pixels, or the window does not fit in the padded image.
     ConfigError
         If an option is not of its form, or the padding is not less than the size.
     DTypeError
@@ -204,8 +228,7 @@ def _window(
     op: str, x: Tensor, size: IntPair, stride: IntPair | None, padding: Padding
 ) -> tuple[Window, tuple[int, int, int, int]]:
     """Check the arguments of a pooling op; return its window and the output's shape."""
-    if x.ndim != 4:
-        raise ShapeError(f"{op}: needs images (N, C, H, W), got shape {x.shape}")
+    _images(op, x)
     window = Window.of(op, x.shape[2:], size, size if stride is None else stride, padding)
     if any(max(p) >= k for p, k in zip(window.padding, window.size, strict=True)):
         raise ConfigError(

@@ -1,0 +1,1 @@
+"""Whole tasks: the data, the model and the estimator of each in one file."""

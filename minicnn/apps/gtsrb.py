@@ -1,0 +1,398 @@
+"""Traffic-sign classification: the course's network on the course's data.
+
+The 43 classes of the German Traffic Sign Recognition Benchmark, from real
+photographs in any layout people have them, or, where there are none, drawn.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from minicnn import nn, ops
+from minicnn.apps._settings import load_settings
+from minicnn.autograd import Tensor
+from minicnn.backend.device import check_device
+from minicnn.backend.random import Stream
+from minicnn.data import Dataset
+from minicnn.data.augmentation import RandomView, standardize
+from minicnn.data.classes import NUM_CLASSES
+from minicnn.data.sign_table import SignTable
+from minicnn.errors import ConfigError, DataError
+from minicnn.models import SeedNet
+from minicnn.optim import SGD, OneCycle, Optimizer, decay_groups
+
+if TYPE_CHECKING:
+    from minicnn.estimator import Estimator
+
+__all__ = [
+    "MODELS",
+    "Run",
+    "Settings",
+    "build_network",
+    "load_run",
+    "load_signs",
+    "load_test",
+    "make_estimator",
+    "split_signs",
+    "training_input",
+]
+
+MODELS = {"seed": SeedNet}
+LABEL_SMOOTHING = 0.1
+WEIGHT_DECAY = 5e-4
+LEARNING_RATE = 0.15  # the peak of the one-cycle schedule, for a batch of 128
+PROCEDURAL_TRACKS, PROCEDURAL_FRAMES = 15, 10  # drawn signs of each class, pictures of each
+BATCH = 256  # images at once where nothing is learned
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a training run depends on.
+
+    Parameters
+    ----------
+    data : str, optional
+        Folder or zip of real photographs; None for drawn signs.
+    split : {"track", "random"}
+        How a fifth of the images is held out for validation: whole tracks, so that no physical
+        sign is in both parts, or single images, as in the course.
+    size : int, default 32
+        Height and width to which images are resized, in pixels.
+    channels : int, default 8
+        Channels of the network's first block.
+    model : str, default "seed"
+        Which network of `MODELS`.
+    epochs : int, default 12
+        Passes over the training part.
+    batch_size : int, default 128
+        Images a step.
+    seed : int, default 0
+        Of the split, the initial weights, the order, the augmentation and dropout.
+    augment : bool, default True
+        Whether every image is turned, scaled, shifted and relit at random in training.
+    skip_bad : bool, default False
+        Whether broken images are left out, counted and named, instead of ending the run.
+    """
+
+    data: str | None = None
+    split: str = "track"
+    size: int = 32
+    channels: int = 8
+    model: str = "seed"
+    epochs: int = 12
+    batch_size: int = 128
+    seed: int = 0
+    augment: bool = True
+    skip_bad: bool = False
+
+    def __post_init__(self) -> None:
+        limits = {"size": 8, "channels": 1, "epochs": 1, "batch_size": 2}
+        for name, least in limits.items():
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.split not in ("track", "random"):
+            raise ConfigError(f"split must be 'track' or 'random', got {self.split!r}")
+        if self.model not in MODELS:
+            raise ConfigError(f"model must be one of {sorted(MODELS)}, got {self.model!r}")
+
+    def steps(self, examples: int) -> int:
+        """Return how many steps the epochs take over so many training examples."""
+        return math.ceil(self.epochs * examples / self.batch_size)
+
+
+def load_signs(settings: Settings, part: str = "train") -> SignTable:
+    """Read the real photographs, or draw signs where no data are given.
+
+    Parameters
+    ----------
+    settings : Settings
+        Where the data are, and the size.
+    part : {"train", "test"}
+        Which part of the benchmark; of drawn signs the test part shows other signs.
+
+    Returns
+    -------
+    SignTable
+        All images of that part.
+
+    Raises
+    ------
+    DataError
+        If something is missing or broken.
+    """
+    if settings.data is None:
+        from minicnn.data.signs import make_signs
+
+        tracks = PROCEDURAL_TRACKS if part == "train" else max(PROCEDURAL_TRACKS // 5, 1)
+        return make_signs(tracks, PROCEDURAL_FRAMES, settings.size, part=part)
+    from minicnn.data.gtsrb import load_gtsrb
+
+    return load_gtsrb(settings.data, settings.size, part, skip_bad=settings.skip_bad)
+
+
+def load_test(settings: Settings, part: str | None) -> tuple[SignTable, str]:
+    """Read a part; without a name the test part, or the training part where there is no other.
+
+    Parameters
+    ----------
+    settings : Settings
+        Where the data are, and the size.
+    part : {"train", "test"}, optional
+        Which.
+
+    Returns
+    -------
+    table : SignTable
+        The images.
+    part : str
+        What they are.
+
+    Raises
+    ------
+    DataError
+        If something is missing or broken.
+    """
+    if part is not None:
+        return load_signs(settings, part), part
+    try:
+        return load_signs(settings, "test"), "test"
+    except DataError as error:
+        if "but not the test part" not in str(error):
+            raise
+        return load_signs(settings, "train"), "train"
+
+
+def split_signs(settings: Settings, table: SignTable) -> tuple[SignTable, SignTable]:
+    """Cut a table into a training and a validation part, as the settings say.
+
+    Parameters
+    ----------
+    settings : Settings
+        The kind of split and its seed.
+    table : SignTable
+        All images.
+
+    Returns
+    -------
+    train, validation : SignTable
+        The parts.
+    """
+    from minicnn.data.splits import split_by_track, split_random
+
+    split = split_by_track if settings.split == "track" else split_random
+    train, held_out = split(table, seed=settings.seed)
+    return table.select(train), table.select(held_out)
+
+
+def build_network(settings: Settings) -> nn.Module:
+    """Build the network with its first weights; the same settings give the same bits.
+
+    Parameters
+    ----------
+    settings : Settings
+        The model, its channels and the seed.
+
+    Returns
+    -------
+    Module
+        Takes images (N, 3, H, W) from `standardize`, gives scores (N, 43).
+    """
+    with nn.seed(settings.seed):
+        return MODELS[settings.model](classes=NUM_CLASSES, channels=settings.channels)
+
+
+def training_input(settings: Settings, table: SignTable, workers: int = 2) -> Dataset:
+    """Describe the endless stream of training batches.
+
+    Parameters
+    ----------
+    settings : Settings
+        The batch size, the seed, and whether to augment.
+    table : SignTable
+        The training part.
+    workers : int, default 2
+        Threads that prepare batches ahead; the batches are the same with any number.
+
+    Returns
+    -------
+    Dataset
+        Of (images (N, 3, H, W) float32, labels (N,) int64).
+    """
+    view = RandomView()
+
+    def prepare(images: np.ndarray, labels: np.ndarray, stream: Stream) -> Any:
+        seen = view(images, stream) if settings.augment else images
+        return standardize(seen), labels
+
+    return (
+        Dataset.from_slices((table.images, table.labels))
+        .shuffle(seed=settings.seed)
+        .repeat()
+        .batch(settings.batch_size, drop_remainder=True)
+        .map(prepare, workers=workers, random=True, seed=settings.seed)
+        .prefetch(2)
+    )
+
+
+def plain_input(table: SignTable) -> Dataset:
+    """Describe one pass over a table, as it is.
+
+    Parameters
+    ----------
+    table : SignTable
+        The images.
+
+    Returns
+    -------
+    Dataset
+        Of (images (N, 3, H, W) float32, labels (N,) int64).
+    """
+    return (
+        Dataset.from_slices((table.images, table.labels))
+        .batch(BATCH)
+        .map(lambda images, labels: (standardize(images), labels))
+    )
+
+
+def make_estimator(
+    settings: Settings,
+    train: SignTable,
+    model_dir: Path,
+    *,
+    device: str = "cpu",
+    resume: bool | str = False,
+    save_every: int = 200,
+) -> Estimator:
+    """Build the Estimator that trains the network, or picks up a run that was stopped.
+
+    Parameters
+    ----------
+    settings : Settings
+        What to train, and how.
+    train : SignTable
+        The training part; the length of the learning-rate schedule follows from it.
+    model_dir : Path
+        Where checkpoints go.
+    device : str, default "cpu"
+        ``"cpu"`` or ``"cuda"``.
+    resume : bool or "auto", default False
+        Whether to go on from the newest checkpoint there; "auto": if there is one.
+    save_every : int, default 200
+        Steps from one checkpoint to the next.
+
+    Returns
+    -------
+    Estimator
+        Ready to train.
+
+    Raises
+    ------
+    ConfigError
+        If `model_dir` holds a run and `resume` is False, or a run of other settings.
+    """
+    from minicnn.estimator import Estimator, RunConfig
+    from minicnn.metrics import Accuracy
+
+    total = settings.steps(len(train))
+    peak = min(LEARNING_RATE * settings.batch_size / 128, 0.5)
+    schedule = OneCycle(peak, total, rise=0.2)
+
+    def optimizer(params: Any) -> Optimizer:
+        return SGD(decay_groups(params, WEIGHT_DECAY), schedule, momentum=0.9, nesterov=True)
+
+    identity = dataclasses.asdict(settings) | {"data": train.digest()}
+    return Estimator.from_module(
+        build_network(settings),
+        loss=cross_entropy,
+        optimizer=optimizer,
+        metrics={"accuracy": Accuracy},
+        params=identity,
+        config=RunConfig(
+            model_dir=model_dir,
+            save_every=save_every,
+            seed=settings.seed,
+            device=device,
+            resume=resume,
+        ),
+    )
+
+
+def cross_entropy(logits: Tensor, labels: Any) -> Tensor:
+    """Compute the training loss: smoothed cross-entropy.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (N, K)
+        Scores.
+    labels : ndarray of int, shape (N,)
+        The right classes.
+
+    Returns
+    -------
+    Tensor
+        A scalar.
+    """
+    return ops.sparse_softmax_cross_entropy(logits, labels, label_smoothing=LABEL_SMOOTHING)
+
+
+class Run(NamedTuple):
+    """A trained run, as it lies in its folder.
+
+    Parameters
+    ----------
+    settings : Settings
+        What it was trained with.
+    net : Module
+        The network with its weights.
+    step : int
+        How many steps they were trained for.
+    sha256 : str
+        The digest of the file of weights.
+    """
+
+    settings: Settings
+    net: nn.Module
+    step: int
+    sha256: str
+
+
+def load_run(model_dir: Path, device: str = "cpu") -> Run:
+    """Load the newest checkpoint of a run.
+
+    Parameters
+    ----------
+    model_dir : Path
+        Where it was trained.
+    device : str, default "cpu"
+        Where to put the network.
+
+    Returns
+    -------
+    Run
+        The network and what is known of it.
+
+    Raises
+    ------
+    ConfigError
+        If there is no run, or it has no checkpoint yet.
+    CheckpointError
+        If the checkpoint is broken.
+    """
+    from minicnn.estimator import checkpoint_sha256, load_checkpoint, newest_checkpoint
+
+    settings = load_settings(model_dir, "gtsrb", Settings)
+    newest = newest_checkpoint(model_dir / "checkpoints")
+    if newest is None:
+        raise ConfigError(f"{model_dir}: this run has no checkpoint yet; train it with --resume")
+    checkpoint = load_checkpoint(newest)
+    net = build_network(settings)
+    net.load_state_dict(checkpoint.weights)
+    net.to(check_device(device))
+    net.eval()
+    return Run(settings, net, checkpoint.step, checkpoint_sha256(newest))

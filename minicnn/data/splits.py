@@ -1,0 +1,95 @@
+"""Two ways to hold out a part of the training images: by physical sign, or at random."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minicnn.backend.random import Stream
+from minicnn.data.sign_table import SignTable
+from minicnn.errors import ConfigError
+
+__all__ = ["split_by_track", "split_random"]
+
+
+def split_by_track(
+    table: SignTable, fraction: float = 0.2, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Hold out whole tracks, so that no physical sign is seen in both parts.
+
+    The frames of a track are nearly the same picture. A split that tears tracks apart
+    tests on pictures it has trained on and reports an accuracy nobody will see on
+    the road; this one does not.
+
+    Parameters
+    ----------
+    table : SignTable
+        The images.
+    fraction : float, default 0.2
+        The share of each class's tracks that is held out. A class of two tracks or more
+        has at least one in each part; the only track of a class stays in training.
+    seed : int, default 0
+        Which tracks: the same seed gives the same split.
+
+    Returns
+    -------
+    train, held_out : ndarray of int64
+        Row numbers in ascending order; every row is in exactly one of them.
+
+    Raises
+    ------
+    ConfigError
+        If `fraction` is not between 0 and 1, or no class has two tracks.
+    """
+    _check_fraction("split_by_track", fraction)
+    held_out = np.zeros(len(table), bool)
+    for label in np.unique(table.labels):
+        rows = np.flatnonzero(table.labels == label)
+        tracks = np.unique(table.tracks[rows])
+        if len(tracks) < 2:
+            continue
+        count = min(max(round(fraction * len(tracks)), 1), len(tracks) - 1)
+        order = Stream(seed, "split", "track", int(label)).permutation(len(tracks))
+        held_out[rows] = np.isin(table.tracks[rows], tracks[order[:count]])
+    if not held_out.any():
+        raise ConfigError(
+            f"split_by_track: no class of {table.source} has two tracks to part "
+            f"({len(table)} images); split at random or give more data"
+        )
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def split_random(
+    table: SignTable, fraction: float = 0.2, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Hold out images at random, whatever sign they show (the course's split).
+
+    Parameters
+    ----------
+    table : SignTable
+        The images.
+    fraction : float, default 0.2
+        The share of the images that is held out; at least one, and not all.
+    seed : int, default 0
+        Which images: the same seed gives the same split.
+
+    Returns
+    -------
+    train, held_out : ndarray of int64
+        Row numbers in ascending order; every row is in exactly one of them.
+
+    Raises
+    ------
+    ConfigError
+        If `fraction` is not between 0 and 1, or there are fewer than two images.
+    """
+    _check_fraction("split_random", fraction)
+    if len(table) < 2:
+        raise ConfigError(f"split_random: {len(table)} images cannot be split; give two or more")
+    count = min(max(round(fraction * len(table)), 1), len(table) - 1)
+    order = Stream(seed, "split", "random").permutation(len(table))
+    return np.sort(order[count:]), np.sort(order[:count])
+
+
+def _check_fraction(name: str, fraction: float) -> None:
+    if not 0 < fraction < 1:
+        raise ConfigError(f"{name}: fraction {fraction} is not between 0 and 1, say 0.2")

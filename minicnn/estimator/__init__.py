@@ -1,0 +1,51 @@
+"""Training, evaluation and prediction: the Estimator, its hooks, its checkpoints."""
+
+from minicnn.estimator._interrupts import Interrupted
+from minicnn.estimator.checkpoint import (
+    Checkpoint,
+    checkpoint_sha256,
+    list_checkpoints,
+    load_checkpoint,
+    newest_checkpoint,
+    save_checkpoint,
+)
+from minicnn.estimator.control_hooks import (
+    CheckpointHook,
+    EarlyStopping,
+    LearningRateHook,
+    ValidationHook,
+)
+from minicnn.estimator.estimator import Estimator
+from minicnn.estimator.export import Exported, load_export
+from minicnn.estimator.hook import Hook, RunContext
+from minicnn.estimator.nan_guard import NaNGuard
+from minicnn.estimator.progress import ProgressHook
+from minicnn.estimator.record_hooks import OutputHook, PlotHook, TensorBoardHook
+from minicnn.estimator.spec import EstimatorSpec, Mode, RunConfig
+
+__all__ = [
+    "Checkpoint",
+    "CheckpointHook",
+    "EarlyStopping",
+    "Estimator",
+    "EstimatorSpec",
+    "Exported",
+    "Hook",
+    "Interrupted",
+    "LearningRateHook",
+    "Mode",
+    "NaNGuard",
+    "OutputHook",
+    "PlotHook",
+    "ProgressHook",
+    "RunConfig",
+    "RunContext",
+    "TensorBoardHook",
+    "ValidationHook",
+    "checkpoint_sha256",
+    "list_checkpoints",
+    "load_checkpoint",
+    "load_export",
+    "newest_checkpoint",
+    "save_checkpoint",
+]

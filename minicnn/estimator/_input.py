@@ -1,0 +1,133 @@
+"""The training input: one iterator for the whole run, and where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from minicnn.autograd import Tensor
+from minicnn.backend.device import to_device
+from minicnn.data import Dataset, DatasetIterator
+from minicnn.errors import CheckpointError, ConfigError, ShapeError
+
+InputFn = Callable[[], Any]
+
+
+class TrainingInput:
+    """Delivers batches, and goes on where it stood: in the next call, or in another process.
+
+    A dataset that ends is read once by each call of `train`. Each such pass is an epoch
+    of its own, shuffled anew, just as if the dataset were repeated.
+    """
+
+    def __init__(self) -> None:
+        self._dataset: Dataset | None = None
+        self._iterator: DatasetIterator | None = None
+        self._passes = 0  # those before this one
+        self._at = 0  # batches delivered in this one
+        self._position: dict[str, Any] | None = None  # where to go on; None: at the beginning
+
+    def open(self, input_fn: InputFn) -> None:
+        """Go on with what `input_fn` returns, from the position that the last input had."""
+        dataset = input_fn()
+        if not isinstance(dataset, Dataset):
+            raise ConfigError(
+                f"train: input_fn returned {dataset!r}; return a Dataset, whose position can be "
+                "saved (Dataset.from_generator makes one of a generator function)"
+            )
+        if dataset is not self._dataset:
+            self.close()
+            self._dataset = dataset
+
+    def next(self) -> Any:
+        """Return the next batch; raise StopIteration at the end of the pass."""
+        if self._iterator is None:
+            self._start()
+        assert self._iterator is not None
+        try:
+            element = next(self._iterator)
+        except StopIteration:
+            raise
+        except BaseException:
+            self.close()  # the iterator knows the place before the element that failed
+            raise
+        self._at += 1
+        return element
+
+    def begin_pass(self) -> None:
+        """Begin the next pass, after one has ended."""
+        if self._at == 0:
+            raise ConfigError(f"train: there is no batch in the input, {self._dataset!r}")
+        self.load_state_dict({"passes": self._passes + 1, "at": 0, "position": None})
+
+    def remaining(self) -> int | None:
+        """Return how many batches the next call has before it, None if that is not known."""
+        try:
+            length = len(self._dataset or ())
+        except ConfigError:
+            return None
+        return max(0, length - self._at) or length
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the input stands."""
+        position = self._position if self._iterator is None else self._iterator.state_dict()
+        return {"passes": self._passes, "at": self._at, "position": position}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on at another place."""
+        self.close()
+        self._passes, self._at, self._position = state["passes"], state["at"], state["position"]
+
+    def close(self) -> None:
+        """Stop the pipeline's threads; the position stays."""
+        if self._iterator is not None:
+            self._position = self._iterator.state_dict()
+            self._iterator.close()
+            self._iterator = None
+
+    def _start(self) -> None:
+        """Open the dataset at the position."""
+        assert self._dataset is not None
+        # The n-th pass is the n-th epoch of a repetition that ends with it.
+        again = self._dataset.repeat(self._passes + 1) if self._passes else self._dataset
+        iterator = iter(again)
+        position = self._position
+        if position is None and self._passes:
+            first = {"epoch": self._passes, "at": 0, "upstream": None}
+            position = iterator.state_dict() | {"state": first}
+        if position is not None:
+            try:
+                iterator.load_state_dict(position)
+            except CheckpointError as error:
+                raise CheckpointError(
+                    f"train: cannot go on in this input: {error}; or call restart_input() to "
+                    "begin another one"
+                ) from error
+        self._iterator = iterator
+
+
+def split(element: Any) -> tuple[Any, Any]:
+    """Return the features and labels of a batch; labels are None unless it is a pair."""
+    return element if isinstance(element, tuple) and len(element) == 2 else (element, None)
+
+
+def as_tensors(tree: Any, device: str) -> Any:
+    """Return a batch with its numeric arrays as Tensors on a device."""
+    if isinstance(tree, dict):
+        return {name: as_tensors(leaf, device) for name, leaf in tree.items()}
+    if isinstance(tree, tuple | list):
+        return tuple(as_tensors(leaf, device) for leaf in tree)
+    if isinstance(tree, Tensor):
+        return tree
+    kind = getattr(getattr(tree, "dtype", None), "kind", "")
+    return Tensor(to_device(tree, device)) if kind in tuple("biuf") else tree
+
+
+def count_examples(tree: Any) -> int:
+    """Return the length of the first axis of the first array of a batch."""
+    while isinstance(tree, dict | tuple | list) and len(tree):
+        tree = next(iter(tree.values())) if isinstance(tree, dict) else tree[0]
+    shape = getattr(tree, "shape", ())
+    if not shape:
+        raise ShapeError(f"a batch has no batch axis: {tree!r}; use Dataset.batch(size)")
+    return int(shape[0])

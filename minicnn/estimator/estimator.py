@@ -1,0 +1,474 @@
+"""The Estimator: trains, evaluates and applies a model, and saves all it needs to go on."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from minicnn import nn
+from minicnn.autograd import Tensor
+from minicnn.backend.device import get_device, set_device
+from minicnn.errors import ConfigError, ShapeError
+from minicnn.estimator import _settings
+from minicnn.estimator._input import InputFn, TrainingInput, as_tensors, count_examples, split
+from minicnn.estimator._model import Model, ModelFn, class_predictions, model_fn_of
+from minicnn.estimator._training import TrainingRun
+from minicnn.estimator.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from minicnn.estimator.control_hooks import CheckpointHook
+from minicnn.estimator.export import read_weights, save_export
+from minicnn.estimator.hook import Hook, RunContext
+from minicnn.estimator.progress import ProgressHook
+from minicnn.estimator.spec import Mode, OptimizerFactory, RunConfig
+from minicnn.metrics import Mean, Metric
+from minicnn.optim import Optimizer
+
+
+class Estimator:
+    """Trains, evaluates and applies a model.
+
+    It owns the model's weights, the optimiser, the position in the training input and the step
+    counter. `train` called twice goes on; what `model_dir` holds is gone on with as well, so that
+    a run that was killed and started again ends with the same bits as one that was not.
+
+    Parameters
+    ----------
+    model_fn : callable
+        ``model_fn(features, labels, mode, params) -> EstimatorSpec``, called with each batch. The
+        functional layers of `minicnn.nn.layers` in it keep their weights in this Estimator.
+        Features and labels come as Tensors; labels are None if the input has none.
+    params : dict, optional
+        What the model function is given as `params`: the model's settings. A resumed run must
+        have the same.
+    config : RunConfig, optional
+        How the run is carried out.
+    module : Module, optional
+        The module that `model_fn` uses, if it was made outside of it.
+
+    Attributes
+    ----------
+    module : Module
+        What holds the weights.
+    optimizer : Optimizer or None
+        What `model_fn` asked for; None before the first step.
+    step : int
+        How many steps were done.
+    examples : int
+        How many examples were trained on, each as often as it was used.
+    resumed_from : Path or None
+        The checkpoint that was loaded.
+
+    Raises
+    ------
+    ConfigError
+        If `model_dir` holds a run with other settings, or against what `config.resume` says.
+    CheckpointError
+        If its newest checkpoint is damaged.
+
+    Examples
+    --------
+    >>> from minicnn import layers, ops
+    >>> from minicnn.data import Dataset
+    >>> from minicnn.estimator import EstimatorSpec
+    >>> from minicnn.optim import SGD
+    >>> def model_fn(features, labels, mode, params):
+    ...     y = layers.dense(features, 1)
+    ...     if mode == Mode.PREDICT:
+    ...         return EstimatorSpec(mode, predictions={"y": y})
+    ...     loss = ((y - labels) ** 2).mean()
+    ...     return EstimatorSpec(mode, loss=loss, optimizer=lambda p: SGD(p, params["rate"]))
+    >>> x = np.arange(8, dtype=np.float32).reshape(8, 1) / 8
+    >>> estimator = Estimator(model_fn, {"rate": 0.1})
+    >>> data = Dataset.from_slices((x, 2 * x + 1)).repeat().batch(8)
+    >>> estimator.train(lambda: data, steps=200).step
+    200
+    >>> round(estimator.evaluate(lambda: data.take(1))["loss"], 3)
+    0.0
+    """
+
+    def __init__(
+        self,
+        model_fn: ModelFn,
+        params: Mapping[str, Any] | None = None,
+        config: RunConfig | None = None,
+        module: nn.Module | None = None,
+    ) -> None:
+        if not callable(model_fn):
+            raise ConfigError(f"Estimator: model_fn is {model_fn!r}; give a function")
+        if module is not None and not isinstance(module, nn.Module):
+            raise ConfigError(f"Estimator: module is {module!r}; give a Module")
+        self.config = config or RunConfig()
+        self.params = dict(params or {})
+        self.device = self.config.device or get_device()
+        if module is not None and self.config.device is not None:
+            module.to(self.device)
+        self.model = Model(model_fn, self.params, module, self.config.seed)
+        self.input = TrainingInput()
+        self.optimizer: Optimizer | None = None
+        self.step = self.examples = 0
+        self.resumed_from: Path | None = None
+        self.saved_at: Path | None = None  # the checkpoint of this very state
+        self.unsaved = False
+        self.buffers: list[nn.Buffer] = self.model.buffers()
+        self.hook_states: dict[str, Any] = {}
+        self.optimizer_state: dict[str, np.ndarray] | None = None  # until there is an optimiser
+        self._settings = _settings.describe({"params": self.params, "seed": self.config.seed})
+        self._resume()
+
+    @classmethod
+    def from_module(
+        cls,
+        module: nn.Module,
+        loss: Callable[[Any, Any], Tensor],
+        optimizer: OptimizerFactory | None = None,
+        metrics: Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+        config: RunConfig | None = None,
+        predictions: Callable[[Any], Any] = class_predictions,
+    ) -> Self:
+        """Return an Estimator of a module that maps features to outputs.
+
+        Parameters
+        ----------
+        module : Module
+            The net.
+        loss : callable
+            Of outputs and labels, say `minicnn.ops.sparse_softmax_cross_entropy`: the mean over
+            the batch.
+        optimizer : callable, optional
+            Takes the list of (name, parameter) and returns the `Optimizer`; needed to train.
+        metrics : dict, optional
+            By name: a class of metrics such as `Accuracy`, a metric such as ``TopK(3)``, or a
+            function of outputs and labels.
+        params : dict, optional
+            Settings that are saved and must be the same when the run is resumed.
+        config : RunConfig, optional
+            How the run is carried out.
+        predictions : callable, optional
+            Of outputs, returns what `predict` gives. By default, for scores (N, K), a dict of
+            "outputs", "probabilities" and "class"; for others of "outputs".
+
+        Returns
+        -------
+        Estimator
+            Of that module.
+        """
+        function = model_fn_of(module, loss, optimizer, metrics or {}, predictions)
+        return cls(function, params, config, module)
+
+    @property
+    def module(self) -> nn.Module:
+        """What holds the weights."""
+        return self.model.module
+
+    @property
+    def model_dir(self) -> Path | None:
+        """Where the run's files go, if anywhere."""
+        return None if self.config.model_dir is None else Path(self.config.model_dir)
+
+    @property
+    def checkpoints(self) -> Path | None:
+        """The folder of the checkpoints, if there is a `model_dir`."""
+        return None if self.model_dir is None else self.model_dir / "checkpoints"
+
+    def train(
+        self,
+        input_fn: InputFn,
+        steps: int | None = None,
+        max_steps: int | None = None,
+        hooks: Sequence[Hook] = (),
+    ) -> Self:
+        """Train from where the last call, or the checkpoint, ended.
+
+        Ends with the steps, at the end of the input, or when a hook says so; then everything is
+        saved. The input goes on where it stood. If it stood at its end, it is read once more, as
+        another epoch. Ctrl-C ends the step, saves, and raises `Interrupted`; pressed twice, it
+        drops the step. Whatever else goes wrong, the last step that was done is saved.
+
+        Parameters
+        ----------
+        input_fn : callable
+            Returns the `Dataset`: batches of features, or pairs of features and labels. Return the
+            same object each time, if to describe it anew is expensive.
+        steps : int, optional
+            How many steps to do in this call.
+        max_steps : int, optional
+            The step, counted from the beginning of the run, at which to end. With it, a script
+            that is run again does what is left.
+        hooks : sequence of Hook
+            Called around every step, in this order.
+
+        Returns
+        -------
+        Estimator
+            Itself.
+
+        Raises
+        ------
+        Interrupted
+            After Ctrl-C; a KeyboardInterrupt.
+        CheckpointError
+            If a checkpoint cannot be written, or the input is not the one that was saved.
+        ConfigError
+            If an argument makes no sense, or the input is empty.
+        """
+        for name, value in (("steps", steps), ("max_steps", max_steps)):
+            if value is not None and (type(value) is not int or value < 0):
+                raise ConfigError(f"train: {name} is {value!r}; give a whole number from 0 up")
+        ends = [None if steps is None else self.step + steps, max_steps]
+        stop_at = min((end for end in ends if end is not None), default=None)
+        with self._on_device():
+            self.input.open(input_fn)
+            TrainingRun(self, self._with_own_hooks(hooks), stop_at).run()
+        return self
+
+    def evaluate(
+        self,
+        input_fn: InputFn,
+        steps: int | None = None,
+        hooks: Sequence[Hook] = (),
+        name: str = "evaluation",
+    ) -> dict[str, Any]:
+        """Measure the model as it is in memory, on data of its own.
+
+        Parameters
+        ----------
+        input_fn : callable
+            Returns a `Dataset`, or another iterable of batches, read from its beginning.
+        steps : int, optional
+            How many batches to read; by default all.
+        hooks : sequence of Hook
+            Those that should hear of the results.
+        name : str, default "evaluation"
+            What to call it before the hooks.
+
+        Returns
+        -------
+        dict
+            "loss", averaged over examples whatever the size of the batches; every metric; the
+            number of "examples"; the "step".
+
+        Raises
+        ------
+        ConfigError
+            If the input is empty, or endless without `steps`.
+        """
+        loss, totals, examples = Mean(), dict[str, Metric](), 0
+        with self.model.evaluating():
+            for features, labels in self._batches("evaluate", input_fn, steps):
+                with self._on_device():
+                    spec = self._apply(features, labels, Mode.EVAL)
+                size = count_examples(features)
+                examples += size
+                loss.update(spec.loss, size)
+                for key, value in (spec.metrics or {}).items():
+                    batch = value if isinstance(value, Metric) else Mean().update(value, size)
+                    totals[key] = totals[key].merge(batch) if key in totals else batch
+        if not examples:
+            raise ConfigError("evaluate: the input has no examples")
+        results = {"loss": loss.result(), **{key: m.result() for key, m in totals.items()}}
+        results |= {"examples": examples, "step": self.step}
+        if hooks:
+            context = RunContext(self, self.step, self.step, examples=self.examples)
+            for hook in hooks:
+                hook.after_evaluate(context, name, results)
+        return results
+
+    def predict(self, input_fn: InputFn) -> Iterator[dict[str, Any]]:
+        """Apply the model, example by example.
+
+        Parameters
+        ----------
+        input_fn : callable
+            Returns a `Dataset`, or another iterable of batches; labels in it are not used.
+
+        Yields
+        ------
+        dict of str to ndarray
+            The predictions for one example, in the order of the input.
+
+        Raises
+        ------
+        ShapeError
+            If a prediction has not one row for each example.
+        """
+        for features, _ in self._batches("predict", input_fn, None):
+            with self._on_device(), self.model.evaluating():
+                found = self._apply(features, None, Mode.PREDICT).predictions
+            found = found if isinstance(found, dict) else {"predictions": found}
+            rows = {k: v.numpy() if isinstance(v, Tensor) else v for k, v in found.items()}
+            size = count_examples(features)
+            for key, value in rows.items():
+                if np.shape(value)[:1] != (size,):
+                    raise ShapeError(
+                        f"predict: {key!r} of shape {np.shape(value)} has not one row for each of "
+                        f"{size} examples"
+                    )
+            for i in range(size):
+                yield {key: value[i] for key, value in rows.items()}
+
+    def save(self) -> Path:
+        """Save a checkpoint of everything now.
+
+        Returns
+        -------
+        Path
+            The folder of the checkpoint.
+
+        Raises
+        ------
+        ConfigError
+            Without a `model_dir`, or before the model has weights.
+        CheckpointError
+            If it cannot be written; the earlier ones are untouched.
+        """
+        if self.checkpoints is None:
+            raise ConfigError("save: the RunConfig has no model_dir to save to")
+        optimizer = self.optimizer_state or {}
+        if self.optimizer is not None:
+            optimizer = self.optimizer.state_dict()
+        state = {
+            **self._settings,
+            "examples": self.examples,
+            "input": self.input.state_dict(),
+            "hooks": self.hook_states,
+        }
+        self.saved_at = save_checkpoint(
+            self.checkpoints, self.step, self.model.weights(), optimizer, state, self.config.keep
+        )
+        self.unsaved = False
+        return self.saved_at
+
+    def load_weights(self, source: str | Path | Mapping[str, Any]) -> Self:
+        """Take over weights, and nothing else, of another run.
+
+        Parameters
+        ----------
+        source : path, or dict of str to ndarray
+            A folder that `export` wrote, a checkpoint, the `model_dir` of a run, a safetensors
+            file, or the weights themselves.
+
+        Returns
+        -------
+        Estimator
+            Itself. Where layers do not exist yet, the weights wait for them.
+
+        Raises
+        ------
+        CheckpointError
+            If they do not fit; the message lists all differences.
+        """
+        self.model.load(read_weights(source))
+        self.unsaved = True
+        return self
+
+    def export(self, path: str | Path, overwrite: bool = False) -> Path:
+        """Write the weights and what they were trained with, to be used elsewhere.
+
+        Parameters
+        ----------
+        path : str or Path
+            A new folder; `load_export` and `load_weights` read it.
+        overwrite : bool, default False
+            Whether it may replace an earlier export.
+
+        Returns
+        -------
+        Path
+            The folder, with ``weights.safetensors`` and ``model.json``.
+
+        Raises
+        ------
+        ConfigError
+            If the folder exists.
+        CheckpointError
+            If it cannot be written.
+        """
+        config = {**self._settings, "step": self.step}
+        return save_export(path, self.model.weights(), config, overwrite)
+
+    def restart_input(self) -> None:
+        """Let the next call of `train` begin its input from the beginning: say, another one."""
+        self.input.close()
+        self.input = TrainingInput()
+
+    def close(self) -> None:
+        """Stop the threads of the training input; `train` starts them again."""
+        self.input.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _resume(self) -> None:
+        """Take over the newest checkpoint, if there is one and if that is wanted."""
+        newest = newest_checkpoint(self.checkpoints) if self.checkpoints else None
+        wish = self.config.resume
+        if newest is None:
+            if wish is True:
+                raise ConfigError(f"Estimator: no checkpoint to resume from in {self.checkpoints}")
+            return
+        if wish is False:
+            raise ConfigError(
+                f"Estimator: {self.model_dir} holds a run already, saved in {newest.name}; resume "
+                "it, or give another model_dir, or delete it"
+            )
+        saved = load_checkpoint(newest)
+        before = {name: saved.state[name] for name in self._settings}
+        _settings.check_same(before, self._settings, newest.parent.parent)
+        self.model.load(saved.weights)
+        self.optimizer_state = saved.optimizer
+        self.step, self.examples = saved.step, saved.state["examples"]
+        self.input.load_state_dict(saved.state["input"])
+        self.hook_states = saved.state["hooks"]
+        self.resumed_from = self.saved_at = saved.path
+
+    def _with_own_hooks(self, hooks: Sequence[Hook]) -> list[Hook]:
+        """Add the hooks that the RunConfig stands for."""
+        all_hooks = list(hooks)
+        if self.config.log_every and not any(isinstance(h, ProgressHook) for h in hooks):
+            all_hooks.append(ProgressHook())
+        if self.model_dir is not None and self.config.save_every:
+            all_hooks.append(CheckpointHook(self.config.save_every))
+        return all_hooks
+
+    def _apply(self, features: Any, labels: Any, mode: Mode) -> Any:
+        features, labels = as_tensors((features, labels), self.device)
+        self.model.prepare(features, labels, mode, self.step)
+        return self.model.call(features, labels, mode, self.step)
+
+    @contextlib.contextmanager
+    def _on_device(self) -> Iterator[None]:
+        """Make new parameters on the run's device, inside a ``with`` block."""
+        before = get_device()
+        set_device(self.device)
+        try:
+            yield
+        finally:
+            set_device(before)
+
+    def _batches(self, caller: str, input_fn: InputFn, steps: int | None) -> Iterator[Any]:
+        """Yield features and labels of each batch, and stop the threads at the end."""
+        dataset = input_fn()
+        if steps is None:
+            try:
+                len(dataset)
+            except ConfigError as error:
+                if "endless" in str(error):
+                    raise ConfigError(f"{caller}: {error}") from error
+            except TypeError:
+                pass
+        try:
+            iterator = iter(dataset)
+        except TypeError:
+            raise ConfigError(f"{caller}: input_fn returned {dataset!r}; give batches") from None
+        closing = contextlib.closing if hasattr(iterator, "close") else contextlib.nullcontext
+        with closing(iterator):
+            for element in itertools.islice(iterator, steps):
+                yield split(element)

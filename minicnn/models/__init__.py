@@ -1,0 +1,5 @@
+"""Networks, one file each."""
+
+from minicnn.models.seednet import SeedNet
+
+__all__ = ["SeedNet"]

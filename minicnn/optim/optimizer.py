@@ -1,0 +1,280 @@
+"""What all optimisers share: parameters, groups, slots, schedules and saved states."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import numbers
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn.autograd import Tensor
+from minicnn.backend import Array, array_module
+from minicnn.errors import CheckpointError, ConfigError, ShapeError
+from minicnn.optim.clipping import clip_gradients
+from minicnn.optim.schedules import Schedule, as_schedule
+
+Named = tuple[str, Tensor]
+Slots = dict[str, Array]
+
+
+class Optimizer(ABC):
+    """Changes parameters against their gradients; the base of SGD, Adam and AdamW.
+
+    Parameters
+    ----------
+    params : Module, or iterable of Parameter, (str, Parameter) or dict
+        What to change. Each dict is a group: its own `params`, and whatever of `learning_rate`
+        and the optimiser's other settings (`options`) it wants different from the rest.
+    learning_rate : float or callable
+        The rate, or a schedule: a function from the number of steps done to a rate.
+    clip_norm : float, optional
+        If given, gradients are scaled down to this norm, taken over all parameters together.
+    **options : float or bool
+        The settings that a group may replace.
+
+    Attributes
+    ----------
+    groups : list of dict
+        The groups: `params`, a list of (name, parameter), and every setting.
+    step_count : int
+        How many steps were done.
+
+    Raises
+    ------
+    ConfigError
+        If a parameter or a setting makes no sense.
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        learning_rate: Schedule | float,
+        *,
+        clip_norm: float | None = None,
+        **options: Any,
+    ) -> None:
+        self._kind = type(self).__name__
+        self._learning_rate = as_schedule(learning_rate, self._kind)
+        if clip_norm is not None and not 0 < clip_norm < math.inf:
+            raise ConfigError(f"{self._kind}: clip_norm is {clip_norm!r}; give a number above 0")
+        self.clip_norm = clip_norm
+        self.step_count = 0
+        self.groups = [self._group(g, options) for g in _as_groups(params, self._kind)]
+        _name_all(self.groups, self._kind)
+        self._slots: dict[str, Slots] = {}  # by parameter name
+
+    @abstractmethod
+    def _new_slots(self, weight: Array, group: dict[str, Any]) -> Slots:
+        """Return what is remembered of one parameter, at the beginning."""
+
+    @abstractmethod
+    def _update(
+        self, weight: Array, grad: Array, slots: Slots, learning_rate: float, group: dict[str, Any]
+    ) -> None:
+        """Change one parameter and its slots in place."""
+
+    @abstractmethod
+    def _check(self, options: dict[str, Any]) -> None:
+        """Raise ConfigError if a setting of a group makes no sense."""
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the next step, of groups without one of their own; set it to replace it."""
+        return float(self._learning_rate(self.step_count))
+
+    @learning_rate.setter
+    def learning_rate(self, rate: Schedule | float) -> None:
+        self._learning_rate = as_schedule(rate, self._kind)
+
+    @property
+    def named_params(self) -> list[Named]:
+        """All parameters with their names, group after group."""
+        return [named for group in self.groups for named in group["params"]]
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for _, p in self.named_params:
+            p.grad = None
+
+    def step(self) -> None:
+        """Change every parameter that has a gradient; those without one stay as they are.
+
+        Raises
+        ------
+        ConfigError
+            If the schedule gives a rate that is not a number from 0 up.
+        GradientError
+            If `clip_norm` is set and a gradient is not finite.
+        ShapeError
+            If a gradient has another shape than its parameter.
+        """
+        if self.clip_norm is not None:
+            clip_gradients(self.named_params, self.clip_norm)
+        rates = [self._rate(group) for group in self.groups]  # all checks before any change
+        for name, p in self.named_params:
+            if p.grad is not None and p.grad.shape != p.shape:
+                raise ShapeError(
+                    f"{self._kind}: parameter {name!r} has shape {p.shape}, "
+                    f"its gradient {p.grad.shape}"
+                )
+        for group, rate in zip(self.groups, rates, strict=True):
+            for name, p in group["params"]:
+                if p.grad is not None:
+                    slots = self._slots_of(name, p, group)
+                    self._update(p.data, p.grad.data, slots, rate, group)
+        self.step_count += 1
+
+    def _rate(self, group: dict[str, Any]) -> float:
+        schedule = group["learning_rate"] or self._learning_rate
+        rate = float(schedule(self.step_count))
+        if not 0 <= rate < math.inf:
+            raise ConfigError(
+                f"{self._kind}: {schedule!r} gives the learning rate {rate} at step "
+                f"{self.step_count}; it must be a number from 0 up"
+            )
+        return rate
+
+    def _slots_of(self, name: str, p: Tensor, group: dict[str, Any]) -> Slots:
+        if isinstance(p.data, np.ndarray) and not p.data.flags.writeable:
+            p.data = p.data.copy(order="K")  # it was, say, a view of a file
+        if name not in self._slots:
+            self._slots[name] = self._new_slots(p.data, group)
+        return self._slots[name]
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Return copies of all that must be kept to go on later.
+
+        Returns
+        -------
+        dict of str to ndarray
+            ``"step"``, and ``"<parameter>.<slot>"`` of every parameter changed so far. Settings
+            and learning rates are not part of it.
+        """
+        state = {"step": np.array(self.step_count, np.int64)}
+        for name, _ in self.named_params:
+            for slot, value in self._slots.get(name, {}).items():
+                value = value if isinstance(value, np.ndarray) else value.get()
+                state[f"{name}.{slot}"] = np.array(value, order="C")
+        return state
+
+    def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
+        """Take over what `state_dict` returned, of an optimiser of the same kind and parameters.
+
+        Parameters
+        ----------
+        state : dict of str to ndarray
+            What `state_dict` returned.
+
+        Raises
+        ------
+        CheckpointError
+            If a name is unknown, a slot is missing or has another shape; nothing is changed then.
+        """
+        fresh: dict[str, Slots] = {}
+        for group in self.groups:
+            for name, p in group["params"]:
+                slots = self._new_slots(p.data, group)
+                if any(f"{name}.{slot}" in state for slot in slots):
+                    fresh[name] = slots
+        wrong = _differences(fresh, state)
+        if wrong:
+            raise CheckpointError(
+                f"{self._kind}: this state is of another optimiser or model: {'; '.join(wrong)}"
+            )
+        for name, slots in fresh.items():
+            for slot, value in slots.items():
+                value[...] = array_module(value).asarray(state[f"{name}.{slot}"])
+        self._slots = fresh
+        self.step_count = int(state["step"])
+
+    def _group(self, given: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+        for key in set(given) - {"params", "learning_rate", *options}:
+            near = difflib.get_close_matches(key, ["params", "learning_rate", *options], 1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; a group may set {list(options)}"
+            raise ConfigError(f"{self._kind}: a group has no setting {key!r}{hint}")
+        group = {**options, **given}
+        rate = group.get("learning_rate")
+        group["learning_rate"] = None if rate is None else as_schedule(rate, self._kind)
+        self._check(group)
+        return group
+
+
+def _differences(fresh: dict[str, Slots], state: dict[str, np.ndarray]) -> list[str]:
+    """Say what a state lacks, has too much, or in another shape."""
+    shapes: dict[str, tuple[int, ...]] = {"step": ()}
+    for name, slots in fresh.items():
+        shapes |= {f"{name}.{slot}": value.shape for slot, value in slots.items()}
+    wrong = [f"missing {name!r}" for name in shapes if name not in state]
+    wrong += [f"unexpected {name!r}" for name in state if name not in shapes]
+    return wrong + [
+        f"{name!r} has shape {np.shape(state[name])}, not {shape}"
+        for name, shape in shapes.items()
+        if name in state and np.shape(state[name]) != shape
+    ]
+
+
+def check_range(owner: str, name: str, value: Any, below: float = math.inf) -> None:
+    """Raise ConfigError unless `value` is a number from 0 up to, but not including, `below`."""
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not number or not 0 <= value < below:
+        allowed = "from 0 up" if below == math.inf else f"from 0 to below {below}"
+        raise ConfigError(f"{owner}: {name} is {value!r}; it must be a number {allowed}")
+
+
+def slot_like(weight: Array) -> Array:
+    """Return zeros of the weight's shape and memory order, at least in single precision."""
+    precise = np.promote_types(weight.dtype, np.float32)
+    return array_module(weight).zeros_like(weight, dtype=precise)
+
+
+def _as_groups(params: Any, kind: str) -> list[dict[str, Any]]:
+    """Return `params`, in any of its forms, as groups whose `params` are lists."""
+    entries = _entries(params, kind)
+    if not any(isinstance(e, dict) for e in entries):
+        return [{"params": entries}]
+    groups = []
+    for entry in entries:
+        if not isinstance(entry, dict) or "params" not in entry:
+            raise ConfigError(f"{kind}: {_brief(entry)} among groups; give dict(params=...)")
+        groups.append({**entry, "params": _entries(entry["params"], kind)})
+    return groups
+
+
+def _entries(params: Any, kind: str) -> list[Any]:
+    if hasattr(params, "named_parameters"):
+        return list(params.named_parameters())
+    if isinstance(params, Tensor | dict | str) or not isinstance(params, Iterable):
+        raise ConfigError(f"{kind}: params is {_brief(params)}; give a list of parameters")
+    return list(params)
+
+
+def _name_all(groups: Sequence[dict[str, Any]], kind: str) -> None:
+    """Make every group's `params` a list of (name, parameter), each once."""
+    named: dict[str, Tensor] = {}
+    seen: dict[int, str] = {}
+    for group in groups:
+        pairs = []
+        for entry in group["params"]:
+            pair = isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], str)
+            p = entry[1] if pair else entry
+            if not isinstance(p, Tensor) or p.dtype.kind != "f":
+                raise ConfigError(f"{kind}: {_brief(p)} is no parameter; give float Tensors")
+            name = entry[0] if pair else getattr(p, "name", None) or str(len(named))
+            if name in named and not pair:
+                name = str(len(named))
+            if name in named or id(p) in seen:
+                other = seen.get(id(p), name)
+                raise ConfigError(f"{kind}: parameters {other!r} and {name!r} are given twice")
+            named[name], seen[id(p)] = p, name
+            pairs.append((name, p))
+        group["params"] = pairs
+    if not named:
+        raise ConfigError(f"{kind}: there are no parameters; has the model any layers yet?")
+
+
+def _brief(x: Any) -> str:
+    return f"a {type(x).__name__} of shape {x.shape}" if isinstance(x, Tensor) else repr(x)
