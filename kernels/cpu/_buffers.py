@@ -11,6 +11,7 @@ therefore alive exactly as long as some view of it is, and a weak reference
 tells of its end.
 """
 
+import os
 import threading
 import weakref
 
@@ -76,3 +77,13 @@ def _give(memory, room):
         if _unused_bytes + room <= _MOST:
             _unused.setdefault(room, []).append(memory)
             _unused_bytes += room
+
+
+def _new_lock():
+    """Start afresh: another thread may have held the lock when the process was forked."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)

@@ -55,7 +55,8 @@ def adam_update(
 def sum_of_squares(x):
     """X of any shape -> the sum of its squares, a float, added up in float64."""
     flat = x.ravel(order="K").astype(np.float64)
-    return float((flat * flat).sum())
+    with np.errstate(over="ignore"):  # infinity says it
+        return float((flat * flat).sum())
 
 
 def _precise(x):

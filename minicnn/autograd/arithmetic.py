@@ -13,7 +13,7 @@ import numpy as np
 from minicnn.autograd.shaping import sum_to
 from minicnn.autograd.tensor import Lifted, Tensor, differentiable, of_output
 from minicnn.backend import Array, array_module
-from minicnn.errors import DeviceError, ShapeError
+from minicnn.errors import ConfigError, DeviceError, ShapeError
 
 Operand = Any  # a Tensor, an ndarray or a number: what may stand beside a Tensor
 
@@ -323,13 +323,13 @@ def clip(x: Tensor, low: float | None = None, high: float | None = None) -> Lift
 
     Raises
     ------
-    ShapeError
+    ConfigError
         If both bounds are None or `low` is above `high`.
     """
     if low is None and high is None:
-        raise ShapeError("clip: needs low, high or both, got neither")
+        raise ConfigError("clip: needs low, high or both, got neither")
     if low is not None and high is not None and low > high:
-        raise ShapeError(f"clip: low {low} is above high {high}; swap them")
+        raise ConfigError(f"clip: low {low} is above high {high}; swap them")
     xp = array_module(x.data)
     inside = xp.ones(x.shape, bool)
     if low is not None:

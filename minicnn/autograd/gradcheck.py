@@ -71,6 +71,7 @@ def check_gradients(
         assert gradient is not None, f"argument {i} received no gradient"
         assert gradient.shape == a.shape, f"argument {i}: gradient has shape {gradient.shape}"
         assert gradient.dtype == a.dtype, f"argument {i}: gradient is of {gradient.dtype}"
+        assert np.isfinite(gradient.data).all(), f"argument {i}: gradient is NaN or infinite"
         for _ in range(directions):
             v = np.asarray(stream.normal(a.shape))
             numeric = _directional(f, arrays, i, v, np.asarray(u))

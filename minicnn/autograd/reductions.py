@@ -109,6 +109,7 @@ def var(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     ShapeError
         If there is no such axis.
     """
+    _axes("var", x, axis)
     deviation = x - mean(x, axis, keepdims=True)
     return mean(deviation * deviation, axis, keepdims)
 

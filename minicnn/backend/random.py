@@ -90,11 +90,15 @@ class Stream:
         shape = _as_shape(shape)
         if np.dtype(dtype) == np.float32:
             count = int(np.prod(shape))
-            numbers = (self._words(count) >> np.uint32(8)) * np.float32(2**-24)
-            span, start = np.float32(high - low), np.float32(low)
-            return _shaped(numbers * span + start, shape)
-        numbers = self._bits53(shape) * 2.0**-53
-        return _shaped((numbers * (high - low) + low).astype(dtype, copy=False), shape)
+            bits = (self._words(count) >> np.uint32(8)).astype(np.float32)  # exact: 24 bits
+            numbers = bits * np.float32(2**-24) * np.float32(high - low) + np.float32(low)
+        else:
+            numbers = self._bits53(shape) * 2.0**-53
+            numbers = (numbers * (high - low) + low).astype(dtype, copy=False)
+        if high > low:  # the largest ones may have been rounded up to `high`
+            kind = numbers.dtype.type
+            numbers = np.minimum(numbers, np.nextafter(kind(high), kind(low)))
+        return _shaped(numbers, shape)
 
     def normal(
         self,
