@@ -47,7 +47,7 @@ MODELS = {"seed": SeedNet}
 LABEL_SMOOTHING = 0.1
 WEIGHT_DECAY = 5e-4
 LEARNING_RATE = 0.15  # the peak of the one-cycle schedule, for a batch of 128
-PROCEDURAL_TRACKS, PROCEDURAL_FRAMES = 15, 10  # drawn signs of each class, pictures of each
+PROCEDURAL_TRACKS, PROCEDURAL_FRAMES = 20, 10  # drawn signs of each class, pictures of each
 BATCH = 256  # images at once where nothing is learned
 
 

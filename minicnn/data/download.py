@@ -185,9 +185,8 @@ def _from_mirror(url: str, archive: Archive, partial: Path) -> None:
                 fault = _MirrorError("wrong content (its SHA-256 differs); thrown away")
                 if before == 0:
                     raise fault
-            elif arrived <= before and (arrived > 0 or before == 0):
+            elif arrived <= before:
                 raise fault
-            # else: more has come, or a first part that was not this file's is gone. Go on.
     raise fault
 
 
@@ -196,10 +195,11 @@ def _transfer(url: str, archive: Archive, partial: Path, show: Show) -> None:
     start = _size(partial)
     if start == archive.size:
         return
-    request = urllib.request.Request(url, headers={"User-Agent": "minicnn"})
+    headers = {"User-Agent": "minicnn"}
     if 0 < start < archive.size:
-        request.add_header("Range", f"bytes={start}-")
+        headers["Range"] = f"bytes={start}-"
     try:
+        request = urllib.request.Request(url, headers=headers)
         with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
             if not _resumes(response, start):
                 start = 0
@@ -213,6 +213,7 @@ def _transfer(url: str, archive: Archive, partial: Path, show: Show) -> None:
     except DataError:
         raise
     except urllib.error.HTTPError as error:
+        error.close()
         if error.code == 416:  # this mirror's file ends before our first part does
             partial.unlink()
         raise _MirrorError(f"HTTP {error.code} {error.reason}") from error
@@ -234,7 +235,7 @@ def _copy(
     while True:
         show(arrived)
         try:
-            block = response.read(_BLOCK)
+            block = response.read1(_BLOCK)  # what there is: a silence loses nothing
         except (OSError, http.client.HTTPException) as error:
             raise _MirrorError(f"cut off after {arrived:,} bytes ({error})") from error
         if not block:

@@ -61,9 +61,9 @@ def load_gtsrb(
         Which part. The test part has no tracks: every image is one of its own.
     roi : bool, default True
         Cut out the sign (the region of interest) before resizing; else the whole picture.
-        The benchmark's boxes include both ends: pixel columns X1 to X2 belong to the sign.
-        Measured on thousands of images, the sign's edges lie 1 to 2 pixels inside such a
-        box on all four sides; read as half-open, it would cut into the right and lower rim.
+        The boxes are taken to include both ends, pixel columns X1 to X2. Measured on the
+        training set, the signs' left edges peak 1 to 2 pixels right of X1, their right edges
+        between X2 - 1 and X2 + 1: a half-open box would cut into the right and lower rims.
     cache : bool, str, Path or None, default True
         Keep the result on disk: True in `minicnn.data.image_cache.cache_folder`, a path
         there, False or None not at all.

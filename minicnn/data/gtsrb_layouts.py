@@ -87,9 +87,8 @@ def find_layouts(tree: Tree, part: str) -> list[Layout]:
     list of Layout
         Every place that holds some; usually one or none.
     """
-    tops = ["", *(f for f in tree.entries("").folders if f != "__MACOSX")]
     found: dict[str, Layout] = {}
-    for top in tops:
+    for top in ("", *tree.entries("").folders):
         official = PART_FOLDERS[part]
         if KAGGLE_TABLES[part] in tree.entries(top).files:
             found.setdefault(top, Layout("Kaggle", part, tree, top))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from minicnn.autograd import Tensor
@@ -104,6 +106,27 @@ class TrainingInput:
                     "begin another one"
                 ) from error
         self._iterator = iterator
+
+
+def batches(caller: str, input_fn: InputFn, steps: int | None) -> Iterator[tuple[Any, Any]]:
+    """Yield features and labels of each batch from the beginning; stop threads at the end."""
+    dataset = input_fn()
+    if steps is None:
+        try:
+            len(dataset)
+        except ConfigError as error:
+            if "endless" in str(error):
+                raise ConfigError(f"{caller}: {error}") from error
+        except TypeError:  # what has no length at all
+            pass
+    try:
+        iterator = iter(dataset)
+    except TypeError:
+        raise ConfigError(f"{caller}: input_fn returned {dataset!r}; give batches") from None
+    closing = contextlib.closing if hasattr(iterator, "close") else contextlib.nullcontext
+    with closing(iterator):
+        for element in itertools.islice(iterator, steps):
+            yield split(element)
 
 
 def split(element: Any) -> tuple[Any, Any]:

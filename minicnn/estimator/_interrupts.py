@@ -65,11 +65,11 @@ class Interrupts:
     @contextlib.contextmanager
     def shield(self) -> Iterator[None]:
         """Let no Ctrl-C raise inside the ``with`` block."""
-        self._shielded = True
+        before, self._shielded = self._shielded, True
         try:
             yield
         finally:
-            self._shielded = False
+            self._shielded = before
 
     def _handle(self, _: int, __: FrameType | None) -> None:
         self.count += 1

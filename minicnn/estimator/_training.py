@@ -56,6 +56,8 @@ class TrainingRun:
             try:
                 self._begin()
                 self._loop()
+                if not self.interrupts.count:
+                    self._call_all("before_end")
                 if self.interrupts.count:
                     failure = KeyboardInterrupt()
             except BaseException as error:

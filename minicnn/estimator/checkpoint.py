@@ -94,40 +94,16 @@ def save_checkpoint(
     if step < 0 or (keep is not None and keep < 1):
         raise ConfigError(f"save_checkpoint: step is {step}, keep is {keep}; keep at least 1")
     folder = Path(folder)
-    arrays: dict[str, np.ndarray] = {}
-    rest = _take_out(state, "", arrays)
-    files = {
-        "weights.safetensors": _files.arrays_to_bytes(weights),
-        "optimizer.safetensors": _files.arrays_to_bytes(optimizer),
-    }
-    if arrays:
-        files["arrays.safetensors"] = _files.arrays_to_bytes(arrays)
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    head = {"format": _FORMAT, "version": _VERSION, "step": step, "sha256": digests}
-    try:
-        files["state.json"] = _files.json_to_bytes(head | {"state": rest})
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"checkpoint: the state cannot be saved as JSON: {error}") from error
-
+    files = _content(step, weights, optimizer, state)
     _files.delete_unfinished(folder)
     earlier = list_checkpoints(folder)
-    target = folder / f"step-{step:08}"
-    if earlier and _key(earlier[-1]) >= (step, 0):
-        step_of_newest, again = _key(earlier[-1])
-        if step_of_newest > step:
-            raise CheckpointError(
-                f"checkpoint: {earlier[-1]} is of a later step than {step}; it would be taken for "
-                "the newest; save to another folder, or delete it"
-            )
-        target = folder / f"step-{step:08}.{again + 1}"
+    target = _free_name(folder, step, earlier)
     try:
         _files.write_folder(target, files)
     except CheckpointError as error:
-        left = (
-            f"the earlier ones are untouched, newest {earlier[-1].name}"
-            if earlier
-            else ("there is no earlier one")
-        )
+        left = "there is no earlier one"
+        if earlier:
+            left = f"the earlier ones are untouched, newest {earlier[-1].name}"
         raise CheckpointError(f"checkpoint: {error}; {left}") from error.__cause__
     for old in earlier[: len(earlier) + 1 - keep] if keep is not None else []:
         with contextlib.suppress(OSError):  # one too many does no harm
@@ -232,6 +208,38 @@ def checkpoint_sha256(path: str | Path) -> str:
     """
     content = _files.read_bytes(_checkpoint_at(path) / "weights.safetensors")
     return hashlib.sha256(content).hexdigest()
+
+
+def _content(
+    step: int, weights: Mapping[str, Any], optimizer: Mapping[str, Any], state: Any
+) -> dict[str, bytes]:
+    """Return the files of a checkpoint."""
+    arrays: dict[str, np.ndarray] = {}
+    rest = _take_out(state, "", arrays)
+    files = {
+        "weights.safetensors": _files.arrays_to_bytes(weights),
+        "optimizer.safetensors": _files.arrays_to_bytes(optimizer),
+    }
+    if arrays:
+        files["arrays.safetensors"] = _files.arrays_to_bytes(arrays)
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    head = {"format": _FORMAT, "version": _VERSION, "step": step, "sha256": digests}
+    try:
+        files["state.json"] = _files.json_to_bytes(head | {"state": rest})
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"checkpoint: the state cannot be saved as JSON: {error}") from error
+    return files
+
+
+def _free_name(folder: Path, step: int, earlier: list[Path]) -> Path:
+    """Return a name that makes a checkpoint the newest one."""
+    last, again = _key(earlier[-1]) if earlier else (-1, 0)
+    if last > step:
+        raise CheckpointError(
+            f"checkpoint: {earlier[-1]} is of a later step than {step}; it would be taken for "
+            "the newest; save to another folder, or delete it"
+        )
+    return folder / (f"step-{step:08}.{again + 1}" if last == step else f"step-{step:08}")
 
 
 def _checkpoint_at(path: str | Path) -> Path:

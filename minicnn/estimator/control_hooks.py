@@ -80,10 +80,9 @@ class ValidationHook(Hook):
         if context.step % self.every == 0:
             self._evaluate(context)
 
-    def end(self, context: RunContext) -> None:
+    def before_end(self, context: RunContext) -> None:
         """Evaluate the last step."""
-        trained = context.step > context.first_step
-        if self.at_end and trained and context.error is None and self._last != context.step:
+        if self.at_end and context.step > context.first_step and self._last != context.step:
             self._evaluate(context)
 
     def state_dict(self) -> dict[str, Any]:
@@ -157,12 +156,13 @@ class EarlyStopping(Hook):
         self.best, self.best_step = math.nan, -1
         self._waited = 0
         self._weights: dict[str, np.ndarray] | None = None
-        self._ended = False
+        self._ended = self._restored = False
 
     def begin(self, context: RunContext) -> None:
         """End at once if this hook has ended the run before."""
         self._ended = False
         self._stop_if_due(context)
+        self._restored = self._restored and self._ended
 
     def after_evaluate(self, context: RunContext, name: str, results: dict[str, Any]) -> None:
         """Compare the results with the best ones."""
@@ -184,9 +184,11 @@ class EarlyStopping(Hook):
 
     def end(self, context: RunContext) -> None:
         """Put back the best weights, if this hook ended the run."""
-        due = self._ended and context.error is None and context.step > context.first_step
-        if due and self._weights is not None:
+        if not self._ended or self._restored or context.error is not None:
+            return  # after Ctrl-C, that is left to the run that goes on
+        if self._weights is not None:
             context.estimator.load_weights(self._weights)
+            self._restored = True
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best value and weights, and how long ago they were."""
@@ -195,12 +197,14 @@ class EarlyStopping(Hook):
             "best_step": self.best_step,
             "waited": self._waited,
             "weights": self._weights,
+            "restored": self._restored,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on with the best value and weights so far."""
         self.best, self.best_step = state["best"], state["best_step"]
         self._waited, self._weights = state["waited"], state["weights"]
+        self._restored = state["restored"]
 
     def _stop_if_due(self, context: RunContext) -> None:
         if self._waited >= self.patience:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -12,11 +10,17 @@ import numpy as np
 
 from minicnn import nn
 from minicnn.autograd import Tensor
-from minicnn.backend.device import get_device, set_device
+from minicnn.backend.device import get_device
 from minicnn.errors import ConfigError, ShapeError
 from minicnn.estimator import _settings
-from minicnn.estimator._input import InputFn, TrainingInput, as_tensors, count_examples, split
-from minicnn.estimator._model import Model, ModelFn, class_predictions, model_fn_of
+from minicnn.estimator._input import InputFn, TrainingInput, as_tensors, batches, count_examples
+from minicnn.estimator._model import (
+    Model,
+    ModelFn,
+    class_predictions,
+    model_fn_of,
+    on_device,
+)
 from minicnn.estimator._training import TrainingRun
 from minicnn.estimator.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 from minicnn.estimator.control_hooks import CheckpointHook
@@ -221,7 +225,7 @@ class Estimator:
                 raise ConfigError(f"train: {name} is {value!r}; give a whole number from 0 up")
         ends = [None if steps is None else self.step + steps, max_steps]
         stop_at = min((end for end in ends if end is not None), default=None)
-        with self._on_device():
+        with on_device(self.device):
             self.input.open(input_fn)
             TrainingRun(self, self._with_own_hooks(hooks), stop_at).run()
         return self
@@ -259,8 +263,8 @@ class Estimator:
         """
         loss, totals, examples = Mean(), dict[str, Metric](), 0
         with self.model.evaluating():
-            for features, labels in self._batches("evaluate", input_fn, steps):
-                with self._on_device():
+            for features, labels in batches("evaluate", input_fn, steps):
+                with on_device(self.device):
                     spec = self._apply(features, labels, Mode.EVAL)
                 size = count_examples(features)
                 examples += size
@@ -296,8 +300,8 @@ class Estimator:
         ShapeError
             If a prediction has not one row for each example.
         """
-        for features, _ in self._batches("predict", input_fn, None):
-            with self._on_device(), self.model.evaluating():
+        for features, _ in batches("predict", input_fn, None):
+            with on_device(self.device), self.model.evaluating():
                 found = self._apply(features, None, Mode.PREDICT).predictions
             found = found if isinstance(found, dict) else {"predictions": found}
             rows = {k: v.numpy() if isinstance(v, Tensor) else v for k, v in found.items()}
@@ -442,33 +446,3 @@ class Estimator:
         features, labels = as_tensors((features, labels), self.device)
         self.model.prepare(features, labels, mode, self.step)
         return self.model.call(features, labels, mode, self.step)
-
-    @contextlib.contextmanager
-    def _on_device(self) -> Iterator[None]:
-        """Make new parameters on the run's device, inside a ``with`` block."""
-        before = get_device()
-        set_device(self.device)
-        try:
-            yield
-        finally:
-            set_device(before)
-
-    def _batches(self, caller: str, input_fn: InputFn, steps: int | None) -> Iterator[Any]:
-        """Yield features and labels of each batch, and stop the threads at the end."""
-        dataset = input_fn()
-        if steps is None:
-            try:
-                len(dataset)
-            except ConfigError as error:
-                if "endless" in str(error):
-                    raise ConfigError(f"{caller}: {error}") from error
-            except TypeError:
-                pass
-        try:
-            iterator = iter(dataset)
-        except TypeError:
-            raise ConfigError(f"{caller}: input_fn returned {dataset!r}; give batches") from None
-        closing = contextlib.closing if hasattr(iterator, "close") else contextlib.nullcontext
-        with closing(iterator):
-            for element in itertools.islice(iterator, steps):
-                yield split(element)

@@ -46,6 +46,12 @@ class RunContext:
         In `Hook.end`: what ended the run too early, None if nothing did.
     stop_reason : str or None
         Why `stop` was called, None if it was not.
+    save_requested : bool
+        Whether `save` was called in this step.
+    hooks : sequence of Hook
+        All hooks of this call of `train`.
+    forward : callable or None
+        During a step, calls the model function on the batch once more.
     """
 
     estimator: Estimator
@@ -76,7 +82,13 @@ class RunContext:
         return self.estimator.model_dir
 
     def stop(self, reason: str) -> None:
-        """End the run after this step; the reason is for people."""
+        """End the run after this step.
+
+        Parameters
+        ----------
+        reason : str
+            For people to read.
+        """
         self.stop_reason = reason
 
     def save(self) -> None:
@@ -104,7 +116,27 @@ class RunContext:
         return results
 
     def file_in_model_dir(self, path: str | Path | None, default: str, hook: Hook) -> Path:
-        """Return a hook's path, or its default one below `model_dir`."""
+        """Return where a hook writes.
+
+        Parameters
+        ----------
+        path : str or Path or None
+            What the hook was given.
+        default : str
+            The name in `model_dir` otherwise.
+        hook : Hook
+            Who asks, for the error.
+
+        Returns
+        -------
+        Path
+            `path`, or the default one in `model_dir`.
+
+        Raises
+        ------
+        ConfigError
+            If there is neither.
+        """
         if path is not None:
             return Path(path)
         if self.model_dir is None:
@@ -168,6 +200,15 @@ class Hook:
             What was evaluated, say "validation".
         results : dict
             What `Estimator.evaluate` returns.
+        """
+
+    def before_end(self, context: RunContext) -> None:
+        """Be called when all steps are done and nothing failed, before any hook's `end`.
+
+        Parameters
+        ----------
+        context : RunContext
+            Where the run stands.
         """
 
     def end(self, context: RunContext) -> None:

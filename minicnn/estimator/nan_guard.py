@@ -99,7 +99,7 @@ def _first_layer(context: RunContext, module: nn.Module) -> str:
     handles = [m.register_forward_hook(look) for _, m in module.named_modules()]
     try:
         assert context.forward is not None
-        with no_grad():
+        with no_grad(), np.errstate(all="ignore"):
             context.forward()
     finally:
         for handle in handles:

@@ -52,7 +52,23 @@ class EstimatorSpec:
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
     def checked_for(self, mode: Mode) -> EstimatorSpec:
-        """Return itself if it has all that `mode` needs, else raise an error that says what."""
+        """Return itself if it has all that a mode needs.
+
+        Parameters
+        ----------
+        mode : Mode
+            The mode that the model function was asked for.
+
+        Returns
+        -------
+        EstimatorSpec
+            Itself.
+
+        Raises
+        ------
+        ConfigError, ShapeError
+            If something is missing or of the wrong kind.
+        """
         needed = {
             Mode.TRAIN: ("loss", "optimizer"),
             Mode.EVAL: ("loss",),

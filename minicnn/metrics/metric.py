@@ -20,11 +20,38 @@ class Metric(ABC):
 
     @abstractmethod
     def update(self, *args: Any) -> Self:
-        """Take one more batch into account; return the metric itself."""
+        """Take one more batch into account.
+
+        Parameters
+        ----------
+        *args : Tensor or ndarray
+            What the metric compares; see there.
+
+        Returns
+        -------
+        Metric
+            Itself.
+        """
 
     @abstractmethod
     def merge(self, other: Self) -> Self:
-        """Take into account all that another metric of the same kind has seen; return itself."""
+        """Take into account all that another metric has seen.
+
+        Parameters
+        ----------
+        other : Metric
+            Of the same kind and settings; it stays as it is.
+
+        Returns
+        -------
+        Metric
+            Itself.
+
+        Raises
+        ------
+        ConfigError
+            If it is of another kind or has other settings.
+        """
 
     @abstractmethod
     def result(self) -> Any:

@@ -5,6 +5,7 @@ import hashlib
 import shutil
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -31,6 +32,7 @@ class Server(ThreadingHTTPServer):
         self.cuts = []  # for each of the first answers: close after so many bytes
         self.ranges = True
         self.announce = True  # send Content-Length
+        self.stall = 0.0  # seconds before a cut connection closes
         self.thread = threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True)
         self.thread.start()
 
@@ -48,7 +50,7 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):  # noqa: N802 (the library's name)
+    def do_GET(self):
         server = self.server
         wanted = self.headers.get("Range")
         server.requests.append((self.path, wanted))
@@ -68,6 +70,8 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         cut = server.cuts.pop(0) if server.cuts else None
         self.wfile.write(data[start:][:cut])
+        if cut is not None:
+            time.sleep(self.server.stall)
 
     def log_message(self, *_):
         """Say nothing."""
@@ -166,6 +170,7 @@ def test_endless_answer_is_stopped(serve, tmp_path):
     endless = serve({SIGNS.name: CONTENT * 3}, announce=False)
     with pytest.raises(DataError, match="sends more than the archive's 1,280,000 bytes"):
         fetch(SIGNS, tmp_path, [endless.url])
+    assert (tmp_path / "signs.zip.part").stat().st_size == 0
     check(tmp_path, fetch(SIGNS, tmp_path, [serve().url]))
 
 
@@ -205,6 +210,11 @@ def test_every_try_is_cut(serve, tmp_path):
         fetch(SIGNS, tmp_path, [server.url])
     assert len(server.requests) == 5
     assert (tmp_path / "signs.zip.part").read_bytes() == CONTENT[:5000]
+
+
+def test_silent_server(serve, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "_TIMEOUT", 0.1)
+    check(tmp_path, fetch(SIGNS, tmp_path, [serve(cuts=[1000], stall=0.5).url]))
 
 
 def test_no_mirror(tmp_path):
@@ -265,10 +275,10 @@ def test_the_whole_set_ends_as_a_folder_that_loads(serve, tmp_path, monkeypatch)
     truth = official_test(tmp_path / "s/test")
     write(tmp_path / "s/truth/GT-final_test.csv", truth)
     official(tmp_path / "s/train")
-    sources = dict(zip(("train", "test", "truth"), (a.name for p in ARCHIVES.values() for a in p)))
+    names = [archive.name for archives in ARCHIVES.values() for archive in archives]
     made = {
         name: zipped(tmp_path / "s" / part, tmp_path / f"{part}.zip").read_bytes()
-        for part, name in sources.items()
+        for part, name in zip(("train", "test", "truth"), names, strict=True)
     }
     ours = {
         part: tuple(

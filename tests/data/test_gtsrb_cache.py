@@ -124,7 +124,13 @@ def damage_flip(data):
 
 @pytest.mark.parametrize(
     "damage",
-    [damage_cut, damage_flip, lambda data: b"", lambda data: b"not a cache", lambda data: data[:-3]],
+    [
+        damage_cut,
+        damage_flip,
+        lambda data: b"",
+        lambda data: b"not a cache",
+        lambda data: data[:-3],
+    ],
 )
 def test_broken_cache_is_made_again(tmp_path, decoded, caplog, damage):
     folder, cache = official(tmp_path / "a"), tmp_path / "c"
@@ -179,9 +185,9 @@ def test_disk_that_really_refuses_half_way(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
         print(len(load_gtsrb(sys.argv[1], size=64, cache=sys.argv[2])))
     """
+    paths = [str(official(tmp_path / "a")), str(tmp_path / "c")]
     run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(program)]
-        + [str(official(tmp_path / "a")), str(tmp_path / "c")],
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(program), *paths],
         capture_output=True,
         text=True,
         cwd=Path(__file__).parents[2],

@@ -76,7 +76,7 @@ def test_many_broken_images_come_in_order(tmp_path):
 
 
 def changed(line, column, value):
-    """The official table of class 1 with one cell replaced, or ended there; lines count from 1, the header."""
+    """The table of class 1 with one cell replaced, or ended there; the header is line 1."""
 
     def change(text):
         lines = text.splitlines()
@@ -91,14 +91,20 @@ def changed(line, column, value):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (changed(3, 7, "99"), r"GT-00001\.csv line 3: class 99 does not exist; classes are 0 to 42"),
+        (
+            changed(3, 7, "99"),
+            r"GT-00001\.csv line 3: class 99 does not exist; classes are 0 to 42",
+        ),
         (changed(3, 7, "-1"), "line 3: class -1 does not exist"),
         (changed(3, 7, "2"), "line 3: class 2 in the folder of class 1"),
         (changed(3, 7, "one"), "line 3: ClassId is 'one', not a whole number"),
         (changed(3, 3, "5.5"), r"line 3: Roi\.X1 is '5\.5', not a whole number"),
         (changed(3, 7, ""), "line 3: ClassId is '', not a whole number"),
         (changed(3, 3, "21"), r"line 3: region of interest \(21, 6\) to \(20, 19\) is reversed or"),
-        (changed(3, 5, "25"), r"\(5, 6\) to \(25, 19\) is reversed or outside the image of 25 x 23"),
+        (
+            changed(3, 5, "25"),
+            r"\(5, 6\) to \(25, 19\) is reversed or outside the image of 25 x 23",
+        ),
         (changed(3, 4, "-1"), r"\(5, -1\) to \(20, 19\) is reversed or outside"),
         (changed(3, 0, "../../../x_1_2.ppm"), r"line 3: file name '\.\./.*climbs out with \.\."),
         (changed(3, 0, "/etc/x_1_2.ppm"), "line 3: file name '/etc/.*is an absolute path"),
@@ -149,7 +155,7 @@ def test_table_with_byte_order_mark_spaces_and_more_columns(tmp_path):
 def test_nothing_left_is_an_error_even_when_skipping(tmp_path):
     for file in official(tmp_path).rglob("*.ppm"):
         file.write_bytes(b"")
-    with pytest.raises(DataError, match="no usable image; .*is an empty file; and 9 more"):
+    with pytest.raises(DataError, match=r"no usable image; .*is an empty file; and 9 more"):
         load(tmp_path, skip_bad=True)
     write(kaggle(tmp_path / "k") / "Train.csv", "")
     with pytest.raises(DataError, match=r"no usable image; .*Train\.csv: is empty"):

@@ -70,7 +70,6 @@ def test_both_layouts_show_the_same_picture(whole, sample):
     Measured: 2 grey levels in the middle; with a box one pixel off on one side, 9.
     """
 
-
     def frames(table):
         pairs = zip(table.tracks.tolist(), table.names, strict=True)
         return [(track, int(name[-9:-4])) for track, name in pairs]

@@ -106,6 +106,14 @@ def test_table_select_and_counts():
         signs.per_class_counts(3)
 
 
+def test_table_digest_follows_images_and_labels():
+    signs = table([3, 1, 3], [0, 0, 1])
+    assert signs.digest() == signs.select([0, 1, 2]).digest() != signs.select([0, 2, 1]).digest()
+    other = signs.select([0, 1, 2])
+    other.images[1, 0, 0, 0] = 1
+    assert other.digest() != signs.digest()
+
+
 def test_table_of_uneven_columns():
     with pytest.raises(ShapeError, match=r"\[2, 3, 2, 2\] rows"):
         SignTable(np.zeros((2, 4, 4, 3)), np.zeros(3), np.zeros(2), ("a", "b"), "x")
