@@ -53,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.command(options)
     except (MinicnnError, OSError) as error:
-        print(f"python -m minicnn.train {options.app}: error: {error}", file=sys.stderr)
+        text = str(error).replace("skip_bad=True", "--skip-bad")  # the option's name here
+        print(f"python -m minicnn.train {options.app}: error: {text}", file=sys.stderr)
         return WRONG_USE
     except KeyboardInterrupt as interrupt:
         print(f"\nstopped{': ' if str(interrupt) else ''}{interrupt}", file=sys.stderr)

@@ -82,8 +82,7 @@ def one_blas_thread():
             _blas = ThreadpoolController().select(user_api="blas").lib_controllers
         if _blas_users == 0:
             _blas_before = [library.get_num_threads() for library in _blas]
-            for library in _blas:
-                library.set_num_threads(1)
+            _set_blas_threads([1] * len(_blas))
         _blas_users += 1
     try:
         yield
@@ -91,8 +90,21 @@ def one_blas_thread():
         with _lock:
             _blas_users -= 1
             if _blas_users == 0:
-                for library, number in zip(_blas, _blas_before, strict=True):
-                    library.set_num_threads(number)
+                _set_blas_threads(_blas_before)
+
+
+def _set_blas_threads(numbers):
+    """Set each BLAS library's threads; `_lock` is held.
+
+    threadpoolctl 3.8 lets the first thread that ever sets a number be the
+    only one, and ignores all others.  Our lock does what that is for, so that
+    control is taken, and let go of afterwards.
+    """
+    for library, number in zip(_blas, numbers, strict=True):
+        release = getattr(library, "clear_controlling_thread", lambda force: None)
+        release(force=True)
+        library.set_num_threads(number)
+        release(force=True)
 
 
 def _workers(team):

@@ -11,6 +11,7 @@ A piece of work is always the same images, whatever the number of threads; the
 weight gradient keeps one partial sum for each piece and adds them up in order.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from . import _buffers, _parallel
 from ._jit import njit
 from ._layout import FAST, channels_last, logical
 
-_CACHE = 1 << 19  # bytes of rows that stay in a core's second-level cache
+_CACHE = 1 << 20  # bytes of rows that stay in a core's second-level cache
 
 
 def conv2d(x, weight, bias, window, groups):
@@ -39,9 +40,10 @@ def conv2d(x, weight, bias, window, groups):
         filters = _filters(weight, groups)  # (groups, KH*KW*C/groups, O/groups)
 
         def work(_, start, stop):
+            memory = _memory(start, stop, out, filters[0])
             for block in _blocks(start, stop, out, filters[0]):
                 for g in range(groups):
-                    columns = _columns(images, block, out, window, g, groups)
+                    columns = _columns(images, block, out, window, g, groups, memory)
                     target = y[block.images, block.rows, :, _part(y, g, groups)]
                     if groups == 1:
                         np.matmul(columns, filters[0], out=target.reshape(len(columns), -1))
@@ -104,9 +106,10 @@ def conv2d_grad_weight(grad_y, x, kernel_shape, window, groups):
         partial = np.zeros((len(pieces), *shape), x.dtype)
 
         def work(p, start, stop):
+            memory = _memory(start, stop, out, partial[p, 0])
             for block in _blocks(start, stop, out, partial[p, 0]):
                 for g in range(groups):
-                    columns = _columns(images, block, out, window, g, groups)
+                    columns = _columns(images, block, out, window, g, groups, memory)
                     partial[p, g] += columns.T @ _output_rows(grads, block, g, groups)
 
     with _parallel.one_blas_thread():
@@ -139,25 +142,36 @@ class _Block(NamedTuple):
         return slice(self.top, self.bottom)
 
 
+def _block_shape(out, filters):
+    """Return how many images, and how many output rows of each, fit in the cache at once."""
+    bytes_a_row = max(1, out[1] * filters.shape[0] * filters.itemsize)
+    return max(1, _CACHE // (out[0] * bytes_a_row)), min(out[0], max(1, _CACHE // bytes_a_row))
+
+
 def _blocks(start, stop, out, filters):
     """Cut images start ... stop into blocks whose columns fit in the cache."""
-    bytes_a_row = max(1, out[1] * filters.shape[0] * filters.itemsize)
-    at_once = max(1, _CACHE // (out[0] * bytes_a_row))
-    rows_at_once = min(out[0], max(1, _CACHE // bytes_a_row))
-    for first in range(start, stop, at_once):
-        for top in range(0, out[0], rows_at_once):
-            bottom = min(top + rows_at_once, out[0])
-            yield _Block(first, min(first + at_once, stop), top, bottom)
+    images, rows = _block_shape(out, filters)
+    for first in range(start, stop, images):
+        for top in range(0, out[0], rows):
+            yield _Block(first, min(first + images, stop), top, min(top + rows, out[0]))
 
 
-def _columns(images, block, out, window, g, groups):
+def _memory(start, stop, out, filters):
+    """Return room for the columns of the largest block, to be used by one after the other."""
+    images, rows = _block_shape(out, filters)
+    windows = min(images, stop - start) * rows * out[1]
+    return _buffers.empty((windows * filters.shape[0],), filters.dtype)
+
+
+def _columns(images, block, out, window, g, groups, memory):
     """images (N, H, W, C) -> the block's windows as rows (count*rows*OW, KH*KW*C/groups)."""
     channels = images.shape[3] // groups
     rows = block.bottom - block.top
     unpadded = not any(map(any, window.padding))
     if groups == 1 and unpadded and set(window.size) == set(window.stride) == {1}:
         return images[block.images, block.rows].reshape(-1, channels)  # 1x1: nothing to gather
-    columns = _buffers.empty((block.count, rows, out[1], *window.size, channels), images.dtype)
+    shape = (block.count, rows, out[1], *window.size, channels)
+    columns = memory[: math.prod(shape)].reshape(shape)
     _im2col(images[block.images], columns, block.top, g * channels, *_sizes(window))
     return columns.reshape(block.count * rows * out[1], -1)
 

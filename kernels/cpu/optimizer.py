@@ -6,8 +6,7 @@ element is computed alike, so neither that order nor the threads change a bit.
 
 import numpy as np
 
-from minicnn.kernels.plain import optimizer as plain
-
+from ..plain import optimizer as plain
 from . import _parallel
 from ._jit import njit
 

@@ -42,6 +42,7 @@ class ProgressHook(Hook):
         self._out = self._file or sys.stderr
         self._every = self.every or context.estimator.config.log_every or 100
         self._started = self._drawn = time.perf_counter()
+        self._speed = 0.0
         self._restart_clock(context)
         if self._out.isatty():
             self._bar = _Bar(self._out, context.first_step, context.last_step)
@@ -88,8 +89,12 @@ class ProgressHook(Hook):
 
     def _describe(self, context: RunContext, now: float) -> str:
         numbers = {"loss": context.loss, **context.metrics}
-        speed = (context.examples - self._examples) / max(now - self._since, 1e-9)
-        text = f"{_numbers(numbers)}  {speed:,.0f} images/s"
+        done = context.examples - self._examples
+        if done:  # nothing yet, if an evaluation has just restarted the clock
+            self._speed = done / max(now - self._since, 1e-9)
+        text = _numbers(numbers)
+        if self._speed:
+            text += f"  {self._speed:,.0f} images/s"
         if context.last_step is not None:
             each = (now - self._started) / max(context.step - context.first_step, 1)
             text += f"  {_duration(each * (context.last_step - context.step))} left"
