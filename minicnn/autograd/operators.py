@@ -10,10 +10,12 @@ from minicnn.autograd.tensor import Tensor
 
 
 def _reshape(self: Tensor, *shape: Any) -> Tensor:
+    """Give the same elements another shape, ``x.reshape(2, 3)`` or ``x.reshape((2, 3))``."""
     return shaping.reshape(self, shape[0] if len(shape) == 1 else shape)
 
 
 def _transpose(self: Tensor, *axes: Any) -> Tensor:
+    """Reorder the axes, ``x.transpose(1, 0)`` or ``x.transpose((1, 0))``; without any, reverse."""
     if len(axes) == 1 and not isinstance(axes[0], int):
         return shaping.transpose(self, axes[0])
     return shaping.transpose(self, axes or None)

@@ -258,6 +258,8 @@ def matmul(a: Tensor, b: Tensor) -> Lifted:
     ------
     ShapeError
         If the inner lengths differ, or an operand is a single number.
+    DeviceError
+        If the operands are on two devices.
     """
     if a.device != b.device:
         raise DeviceError(f"matmul: a is on {a.device}, b on {b.device}; move one with .to(...)")

@@ -250,6 +250,16 @@ def of_output(pull_back: Callable[[Tensor, Tensor], Tensor]) -> PullBack:
 
     Some derivatives are simplest in terms of the result (d exp = exp). The engine
     hands it in, so that the graph holds no cycle.
+
+    Parameters
+    ----------
+    pull_back : callable
+        Takes dL/dy and y, returns dL/d(argument).
+
+    Returns
+    -------
+    callable
+        The same function, marked.
     """
     pull_back.of_output = True  # type: ignore[attr-defined]
     return pull_back
@@ -260,6 +270,16 @@ def once_differentiable(pull_back: Callable[..., Tensor]) -> PullBack:
 
     Its result is right; to differentiate it again is refused, instead of being
     taken for a constant.
+
+    Parameters
+    ----------
+    pull_back : callable
+        Takes dL/dy (and y, with `of_output`), returns dL/d(argument); records nothing.
+
+    Returns
+    -------
+    callable
+        The same, with a history that refuses to be walked.
     """
 
     @functools.wraps(pull_back)
@@ -284,7 +304,13 @@ def once_differentiable(pull_back: Callable[..., Tensor]) -> PullBack:
 
 @contextlib.contextmanager
 def recording(on: bool) -> Iterator[None]:
-    """Switch the recording of history on or off inside a ``with`` block."""
+    """Switch the recording of history on or off inside a ``with`` block.
+
+    Parameters
+    ----------
+    on : bool
+        Whether ops record what their results were computed from.
+    """
     token = _recording.set(on)
     try:
         yield
@@ -293,7 +319,13 @@ def recording(on: bool) -> Iterator[None]:
 
 
 def no_grad() -> contextlib.AbstractContextManager[None]:
-    """Compute without recording history, in a ``with`` block or as a decorator."""
+    """Compute without recording history, in a ``with`` block or as a decorator.
+
+    Returns
+    -------
+    context manager
+        For one block, or for every call of the function it decorates; of this thread alone.
+    """
     return recording(False)
 
 

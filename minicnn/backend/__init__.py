@@ -20,7 +20,18 @@ Array = Any  # numpy.ndarray or cupy.ndarray
 
 
 def array_module(x: Array) -> ModuleType:
-    """Return ``numpy`` or ``cupy``, whichever made `x`."""
+    """Return ``numpy`` or ``cupy``, whichever made `x`.
+
+    Parameters
+    ----------
+    x : ndarray
+        An array of either.
+
+    Returns
+    -------
+    module
+        The array library.
+    """
     if isinstance(x, np.ndarray | np.generic):  # x.sum() of an array is an np.generic
         return np
     return importlib.import_module("cupy")
@@ -32,6 +43,16 @@ def kernels_for(x: Array) -> ModuleType:
     They are ``minicnn.kernels.cpu`` (Numba) for NumPy arrays, ``minicnn.kernels.plain`` (array
     expressions) for them when the environment has MINICNN_JIT=0, and ``minicnn.kernels.cuda``
     for CuPy arrays.
+
+    Parameters
+    ----------
+    x : ndarray
+        An array of either library.
+
+    Returns
+    -------
+    module
+        The kernels.
     """
     if not isinstance(x, np.ndarray | np.generic):
         return _kernels("cuda")
@@ -39,7 +60,13 @@ def kernels_for(x: Array) -> ModuleType:
 
 
 def jit_enabled() -> bool:
-    """Tell whether kernels are compiled: always, unless the environment has MINICNN_JIT=0."""
+    """Tell whether kernels are compiled.
+
+    Returns
+    -------
+    bool
+        True, unless the environment has MINICNN_JIT=0.
+    """
     return os.environ.get("MINICNN_JIT", "1") != "0"
 
 

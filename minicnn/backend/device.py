@@ -65,19 +65,48 @@ def set_device(device: str) -> None:
 
 
 def get_device() -> str:
-    """Return the place where new parameters and batches go: ``"cpu"`` unless `set_device` said."""
+    """Return the place where new parameters and batches go.
+
+    Returns
+    -------
+    str
+        ``"cpu"``, unless `set_device` said otherwise.
+    """
     return _default.get()
 
 
 def device_of(x: Array) -> str:
-    """Return the name of the device that holds `x`."""
+    """Return the name of the device that holds `x`.
+
+    Parameters
+    ----------
+    x : ndarray
+        An array of NumPy or CuPy.
+
+    Returns
+    -------
+    str
+        ``"cpu"`` or ``"cuda:<index>"``.
+    """
     if isinstance(x, np.ndarray | np.generic):
         return "cpu"
     return f"cuda:{x.device.id}"
 
 
 def to_device(x: Array, device: str) -> Array:
-    """Return `x` on `device`: itself if it is there, else a copy.
+    """Return `x` on `device`.
+
+    Parameters
+    ----------
+    x : ndarray
+        An array of NumPy or CuPy.
+    device : str
+        ``"cpu"``, ``"cuda"`` or ``"cuda:<index>"``.
+
+    Returns
+    -------
+    ndarray
+        `x` itself if it is there, else a copy.
 
     Raises
     ------

@@ -1,0 +1,208 @@
+"""The kernels' threads: every piece once, whatever happens."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minicnn.kernels.cpu import _parallel
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(params=["1", "2", "4", "16"])
+def threads(request, monkeypatch):
+    monkeypatch.setenv("MINICNN_THREADS", request.param)
+    return int(request.param)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 15, 16, 17, 1000])
+@pytest.mark.parametrize("most", [1, 3, 16])
+def test_chunks_cover_the_range_evenly(count, most):
+    pieces = _parallel.chunks(count, most)
+    covered = [i for start, stop in pieces for i in range(start, stop)]
+    assert covered == list(range(count))
+    assert 1 <= len(pieces) <= most
+    lengths = [stop - start for start, stop in pieces]
+    assert max(lengths) - min(lengths) <= 1
+
+
+def test_chunks_do_not_depend_on_the_threads(monkeypatch):
+    found = set()
+    for threads in ("1", "2", "7"):
+        monkeypatch.setenv("MINICNN_THREADS", threads)
+        found.add(str(_parallel.chunks(1000)))
+    assert len(found) == 1
+
+
+def test_every_piece_is_done_once(threads):
+    pieces = _parallel.chunks(100)
+    done: list[tuple[int, int, int]] = []
+    _parallel.run(lambda p, start, stop: done.append((p, start, stop)), pieces)
+    assert sorted(done) == [(p, *piece) for p, piece in enumerate(pieces)]
+
+
+def test_several_threads_take_part(monkeypatch):
+    monkeypatch.setenv("MINICNN_THREADS", "3")
+    meeting = threading.Barrier(3, timeout=20)  # passes only if three are there at once
+    _parallel.run(lambda *_: meeting.wait(), [(0, 1), (1, 2), (2, 3)])
+
+
+@pytest.mark.parametrize("failing", [0, 1, 5])
+def test_an_exception_is_raised_once_all_have_ended(threads, failing):
+    ended: list[int] = []
+
+    def work(p: int, start: int, stop: int) -> None:
+        if p == failing:
+            raise ZeroDivisionError(f"piece {p}")
+        time.sleep(0.01)
+        ended.append(p)
+
+    with pytest.raises(ZeroDivisionError, match=f"piece {failing}"):
+        _parallel.run(work, _parallel.chunks(6))
+    after = list(ended)
+    time.sleep(0.03)
+    assert ended == after, "a piece was still at work when run() returned"
+    done: list[int] = []
+    _parallel.run(lambda p, *_: done.append(p), _parallel.chunks(6))
+    assert sorted(done) == list(range(6)), "the pool works on"
+
+
+def test_a_kernel_inside_a_kernel_uses_no_second_team(threads):
+    done: list[tuple[int, int]] = []
+
+    def outer(p: int, *_: int) -> None:
+        _parallel.run(lambda q, *_: done.append((p, q)), _parallel.chunks(5))
+
+    _parallel.run(outer, _parallel.chunks(6))
+    assert sorted(done) == [(p, q) for p in range(6) for q in range(5)]
+
+
+def test_many_callers_at_once(monkeypatch):
+    monkeypatch.setenv("MINICNN_THREADS", "4")
+    sums = [0] * 8
+
+    def caller(k: int) -> None:
+        for _ in range(50):
+            parts = np.zeros(16)
+
+            def work(p: int, start: int, stop: int, parts: np.ndarray = parts) -> None:
+                parts[p] = sum(range(start, stop))
+
+            _parallel.run(work, _parallel.chunks(1000))
+            sums[k] += int(parts.sum())
+
+    callers = [threading.Thread(target=caller, args=(k,)) for k in range(8)]
+    for c in callers:
+        c.start()
+    for c in callers:
+        c.join()
+    assert sums == [50 * sum(range(1000))] * 8
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5", " 2"])
+def test_a_wrong_number_of_threads(value, monkeypatch):
+    monkeypatch.setenv("MINICNN_THREADS", value)
+    with pytest.raises(
+        ValueError, match=f"MINICNN_THREADS must be a whole number >= 1, got '{value}'"
+    ):
+        _parallel.threads()
+
+
+def test_the_number_of_threads(monkeypatch):
+    monkeypatch.setenv("MINICNN_THREADS", "3")
+    assert _parallel.threads() == 3
+    for nothing in ("", None):
+        if nothing is None:
+            monkeypatch.delenv("MINICNN_THREADS")
+        else:
+            monkeypatch.setenv("MINICNN_THREADS", nothing)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        assert _parallel.threads() == cores
+
+
+@pytest.fixture
+def blas():
+    """Tell the threads of each BLAS library that the kernels know of."""
+    with _parallel.one_blas_thread():
+        pass  # the first time it looks for them
+    return lambda: [library.get_num_threads() for library in _parallel._blas]
+
+
+def test_the_blas_is_held_to_one_thread_and_let_go(blas):
+    before = blas()
+    with _parallel.one_blas_thread():
+        assert set(blas()) == {1}
+        with _parallel.one_blas_thread():
+            assert set(blas()) == {1}
+        assert set(blas()) == {1}, "the outer block goes on"
+    assert blas() == before
+    with pytest.raises(ZeroDivisionError), _parallel.one_blas_thread():
+        raise ZeroDivisionError
+    assert blas() == before
+
+
+def test_blas_blocks_of_two_threads_may_overlap(blas):
+    before = blas()
+    inside, leave = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with _parallel.one_blas_thread():
+            inside.set()
+            leave.wait(20)
+
+    thread = threading.Thread(target=other)
+    with _parallel.one_blas_thread():
+        thread.start()
+        assert inside.wait(20)
+    assert set(blas()) == {1}, "the other block is still open"
+    leave.set()
+    thread.join()
+    assert blas() == before
+
+
+FORK = """
+import os, sys, threading
+import numpy as np
+from minicnn.kernels.cpu import _buffers, _parallel, conv2d
+from minicnn.ops._windows import Window
+
+x, weight = np.ones((8, 3, 40, 40), np.float32), np.ones((4, 3, 3, 3), np.float32)
+window = Window.of("conv2d", (40, 40), (3, 3), 1, 0)
+def both():
+    done = []
+    _parallel.run(lambda p, *_: done.append(p), _parallel.chunks(6))
+    return sorted(done) == list(range(6)) and float(conv2d(x, weight, None, window, 1).sum())
+expected = both()  # the parent's pool has started
+held, leave = threading.Event(), threading.Event()
+def hold():
+    with _buffers._lock, _parallel._lock:  # another thread is busy at the moment of the fork
+        held.set()
+        leave.wait(60)
+thread = threading.Thread(target=hold)
+thread.start()
+held.wait()
+child = os.fork()
+if child == 0:
+    ok = both() == expected
+    os._exit(0 if ok else 1)
+leave.set()
+thread.join()
+_, status = os.waitpid(child, 0)
+sys.exit(os.waitstatus_to_exitcode(status) or both() != expected)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_has_a_pool_of_its_own():
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK]
+    subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "MINICNN_THREADS": "3"}, check=True, timeout=120
+    )
