@@ -6,6 +6,8 @@ compiles several times faster than ``parallel=True``, never contends with the
 BLAS for the cores, and several threads may call kernels at once.
 """
 
+import functools
+
 from numba import njit as _njit
 
 
@@ -16,4 +18,8 @@ def njit(function):
     a*b + c, never reorder a sum, so NaN and infinity behave and a result does
     not depend on how a loop was vectorised.
     """
-    return _njit(function, nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
+    compiler = functools.partial(_njit, nogil=True, fastmath={"contract"}, error_model="numpy")
+    try:
+        return compiler(function, cache=True)
+    except RuntimeError:  # nowhere to write a cache: compile anew in each process
+        return compiler(function)

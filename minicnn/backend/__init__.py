@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.errors import ConfigError
+
 __all__ = ["Array", "array_module", "jit_enabled", "kernels_for"]
 
 Array = Any  # numpy.ndarray or cupy.ndarray
@@ -72,4 +74,10 @@ def jit_enabled() -> bool:
 
 @functools.cache
 def _kernels(name: str) -> ModuleType:
-    return importlib.import_module(f"minicnn.kernels.{name}")
+    kernels = importlib.import_module(f"minicnn.kernels.{name}")
+    if name == "cpu":
+        try:
+            kernels.threads()  # better now than in the middle of a step
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+    return kernels

@@ -175,6 +175,14 @@ def test_wrong_use_gets_one_line_and_status_2(words, message, tmp_path, command)
     assert not (tmp_path / "run").exists()
 
 
+def test_a_wrong_number_of_threads_is_said_in_one_line(archive, tmp_path):
+    process = start("--data", archive, "--model-dir", tmp_path, *QUICK, MINICNN_THREADS="many")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "MINICNN_THREADS must be a whole number >= 1, got 'many'" in err
+    assert "Traceback" not in err
+
+
 @pytest.mark.parametrize("content", [b"", b"P6 is how a picture would begin", b"\x89PNG\r\n\x1a\n"])
 def test_a_picture_that_is_none_is_named(trained, tmp_path, command, content):
     (tmp_path / "sign.ppm").write_bytes(content)

@@ -168,6 +168,29 @@ def test_blas_blocks_of_two_threads_may_overlap(blas):
     assert blas() == before
 
 
+def test_the_blas_is_held_even_if_another_thread_set_it_before(blas):
+    """threadpoolctl lets only the first thread that sets a number set it again."""
+    before = blas()
+    claimed, leave = threading.Event(), threading.Event()
+
+    def claim() -> None:
+        for library, number in zip(_parallel._blas, before, strict=True):
+            library.set_num_threads(number)
+        claimed.set()
+        leave.wait(20)
+
+    thread = threading.Thread(target=claim)
+    thread.start()
+    try:
+        assert claimed.wait(20)
+        with _parallel.one_blas_thread():
+            assert set(blas()) == {1}
+        assert blas() == before
+    finally:
+        leave.set()
+        thread.join()
+
+
 FORK = """
 import os, sys, threading
 import numpy as np
