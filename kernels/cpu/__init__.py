@@ -1,6 +1,5 @@
 """CPU kernels, compiled by Numba: the functions of kernels.plain, one for one."""
 
-from ._parallel import threads as threads  # not a kernel: how many threads they use
 from .activation import relu, relu_grad
 from .augmentation import standardize, warp_affine
 from .convolution import conv2d, conv2d_grad_weight, conv2d_grad_x

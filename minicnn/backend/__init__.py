@@ -77,7 +77,7 @@ def _kernels(name: str) -> ModuleType:
     kernels = importlib.import_module(f"minicnn.kernels.{name}")
     if name == "cpu":
         try:
-            kernels.threads()  # better now than in the middle of a step
+            kernels._parallel.threads()  # better now than in the middle of a step
         except ValueError as error:
             raise ConfigError(str(error)) from None
     return kernels
