@@ -132,12 +132,12 @@ def _threads() -> Finding:
 
 
 def _cupy() -> Finding:
-    return _package("CuPy", "cupy", "pip install 'minicnn[cuda]'", "cupy-cuda12x")
+    return _package("CuPy", "cupy", "pip install cupy-cuda12x", "cupy-cuda12x")
 
 
 def _gpu() -> Finding:
     """Ask CuPy, if there is one, for the GPUs."""
-    remedy = "an NVIDIA GPU with its driver, then pip install 'minicnn[cuda]'"
+    remedy = "pip install cupy-cuda12x (on a machine with an NVIDIA GPU and its driver)"
     try:
         cupy = importlib.import_module("cupy")
         count = cupy.cuda.runtime.getDeviceCount()
@@ -153,7 +153,7 @@ def _gpu() -> Finding:
 
 
 def _mpi() -> Finding:
-    remedy = "pip install 'minicnn[mpi]'"
+    remedy = "pip install mpi4py mpich"
     finding = _package("MPI", "mpi4py", remedy)
     if not finding.found:
         return finding
@@ -165,7 +165,7 @@ def _mpi() -> Finding:
 
 
 def _onnx() -> Finding:
-    return _package("ONNX", "onnx", "pip install 'minicnn[onnx]'")
+    return _package("ONNX", "onnx", "pip install onnx")
 
 
 def _real_data() -> Finding:

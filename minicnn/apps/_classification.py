@@ -11,6 +11,7 @@ from minicnn import nn, ops
 from minicnn.autograd import Tensor, no_grad
 from minicnn.backend.device import to_device
 from minicnn.data.augmentation import standardize
+from minicnn.data.pictures import to_rgb
 from minicnn.data.sign_table import SignTable
 from minicnn.errors import DataError
 from minicnn.visualise import mistakes
@@ -125,7 +126,7 @@ def read_image(path: str | Path, size: int) -> np.ndarray:
     DataError
         If there is no such file, or it is no image.
     """
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     try:
         with Image.open(path) as image:
@@ -133,7 +134,8 @@ def read_image(path: str | Path, size: int) -> np.ndarray:
                 raise DataError(
                     f"{path}: {image.width} x {image.height} pixels are too many; scale it down"
                 )
-            small = image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
+            upright = to_rgb(ImageOps.exif_transpose(image))
+            small = upright.resize((size, size), Image.Resampling.BILINEAR)
         return np.asarray(small)
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ HELP: dict[str, Any] = {
 }
 DEFAULTS = Settings()
 MODEL_DIR = Path("runs/gtsrb")
+TRAINING_ONLY = [f.name for f in dataclasses.fields(Settings) if f.name not in ("data", "skip_bad")]
 SHOWN = 8  # worst mistakes
 
 
@@ -81,13 +83,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     assert isinstance(evaluate_parser, kind)
     evaluate_parser.set_defaults(command=evaluate)
-    _add_data(evaluate_parser)
+    _add_data(evaluate_parser, again=True)
     evaluate_parser.add_argument(
         "--part", choices=("train", "test", "validation"),
         help="which part of the data; by default the test part if --data has one, else all of it; "
         "without --data the images that the run held out (validation)",
     )  # fmt: skip
-    _add_common(evaluate_parser)
+    _add_common(evaluate_parser, again=True)
 
     predict_parser = actions.add_parser(
         "predict", help="name the signs in pictures",
@@ -95,41 +97,59 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     predict_parser.set_defaults(command=predict)
     predict_parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="a picture")
-    _add_common(predict_parser)
+    _add_common(predict_parser, again=True)
 
 
-def _add_data(parser: argparse.ArgumentParser) -> None:
+def _add_data(parser: argparse.ArgumentParser, again: bool = False) -> None:
+    """Declare where the data are; `again`: in a subcommand, whose defaults must not win."""
+    default: dict[str, Any] = {"default": argparse.SUPPRESS} if again else {}
     data = parser.add_argument_group("data")
     source = data.add_mutually_exclusive_group()
     source.add_argument(
-        "--data", metavar="PATH", default=None,
+        "--data", metavar="PATH", **default,
         help="real photographs: GTSRB's official archives or the Kaggle layout, zip or folder",
     )  # fmt: skip
     source.add_argument(
-        "--download", action="store_true", help="fetch the official archives (about 370 MB)"
-    )
+        "--download", action="store_true", **default,
+        help="fetch the official archives (about 370 MB)",
+    )  # fmt: skip
     data.add_argument(
-        "--skip-bad", action="store_true", default=None,
+        "--skip-bad", action="store_true", **({"default": None} | default),
         help="leave out broken images and list them, instead of stopping",
     )  # fmt: skip
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
+def _add_common(parser: argparse.ArgumentParser, again: bool = False) -> None:
+    """Declare what all commands have; `again`: in a subcommand, whose defaults must not win."""
+
+    def default(value: Any) -> Any:
+        return argparse.SUPPRESS if again else value
+
     parser.add_argument(
-        "--model-dir", type=Path, default=MODEL_DIR, help=f"the run's folder ({MODEL_DIR})"
+        "--model-dir", type=Path, default=default(MODEL_DIR), help=f"the run's folder ({MODEL_DIR})"
     )
     parser.add_argument(
-        "--device", default="cpu", metavar="cpu|cuda", help="where to compute (cpu)"
+        "--device", default=default("cpu"), metavar="cpu|cuda", help="where to compute (cpu)"
     )
     parser.add_argument(
-        "--json", action="store_true", help="end the output with one line of JSON: the results"
-    )
+        "--json", action="store_true", default=default(False),
+        help="end the output with one line of JSON: the results",
+    )  # fmt: skip
+
+
+def _refuse(options: argparse.Namespace, names: Sequence[str]) -> None:
+    """Refuse options that were given before a command that has no use for them."""
+    for name in names:
+        if getattr(options, name) not in (None, False):
+            flag = "--" + name.replace("_", "-")
+            raise ConfigError(f"{flag} means nothing to {options.action}; leave it out")
 
 
 def train(options: argparse.Namespace) -> int:
     """Train a network, or go on with training, and show what it learned."""
     from minicnn.estimator import (
         Interrupted,
+        NaNGuard,
         OutputHook,
         PlotHook,
         ProgressHook,
@@ -140,6 +160,8 @@ def train(options: argparse.Namespace) -> int:
     settings = _settings(options)
     check_device(options.device)
     _check_free(options)
+    if settings.data is None:
+        print("data     drawing signs, for no --data were given ...", flush=True)
     table = gtsrb.load_signs(settings)
     _describe_data(table, settings)
     train_table, validation = gtsrb.split_signs(settings, table)
@@ -169,6 +191,7 @@ def train(options: argparse.Namespace) -> int:
     batches = gtsrb.training_input(settings, train_table, options.workers)
     checked = gtsrb.plain_input(validation)
     hooks = [
+        NaNGuard(),
         ValidationHook(lambda: checked, every),
         OutputHook(),
         TensorBoardHook(),
@@ -202,6 +225,7 @@ def train(options: argparse.Namespace) -> int:
 
 def evaluate(options: argparse.Namespace) -> int:
     """Measure a trained run on data of its own or others."""
+    _refuse(options, [*TRAINING_ONLY, "resume"])
     run = gtsrb.load_run(options.model_dir, options.device)
     own = options.data is None and not options.download
     settings = dataclasses.replace(
@@ -226,6 +250,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
 def predict(options: argparse.Namespace) -> int:
     """Name the sign in each picture."""
+    _refuse(options, [*TRAINING_ONLY, "resume", "data", "download", "skip_bad"])
     run = gtsrb.load_run(options.model_dir, options.device)
     images = np.stack([read_image(path, run.settings.size) for path in options.images])
     probabilities = classify(run.net, images)
@@ -306,8 +331,9 @@ def _describe_data(table: SignTable, settings: Settings) -> None:
     if settings.data is None:
         print("         These signs are DRAWN, not photographed: give --data PATH or --download "
               "for real ones.")  # fmt: skip
-    for note in table.notes:
-        print(f"         note: {note}")
+    if table.notes:
+        more = f", and {len(table.notes) - 3} more of this kind" if len(table.notes) > 3 else ""
+        print(f"         note: {'; '.join(table.notes[:3])}{more}")
     if table.skipped:
         print(f"         skipped {len(table.skipped)} broken ones:")
         for name, reason in table.skipped[:20]:
@@ -323,7 +349,8 @@ def _describe_outcome(outcome: Outcome, part: str) -> None:
     table, predictions = outcome.table, outcome.predictions
     wrong = int((predictions != table.labels).sum())
     print(f"result   {part} accuracy {100 * outcome.accuracy:.2f} % "
-          f"({wrong:,} of {len(table):,} wrong), loss {outcome.loss:.4f}")  # fmt: skip
+          f"({wrong:,} of {len(table):,} wrong), "
+          f"loss {outcome.loss:.4f} (without label smoothing)")  # fmt: skip
     if not wrong:
         return
     matrix = ConfusionMatrix(len(CLASS_NAMES))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.autograd.shaping import broadcast_to, reshape, sum_to, transpose
+from minicnn.autograd.shaping import astype, broadcast_to, reshape, sum_to, transpose
 from minicnn.autograd.tensor import Lifted, Tensor, differentiable
 from minicnn.backend import array_module, kernels_for
 from minicnn.errors import DeviceError, ShapeError
@@ -83,6 +83,8 @@ def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     ShapeError
         If there is no such axis.
     """
+    if x.dtype == np.float16:  # whose sums overflow at 65504
+        return astype(mean(astype(x, np.float32), axis, keepdims), np.float16)
     count = math.prod(x.shape[a] for a in _axes("mean", x, axis))
     return sum(x, axis, keepdims) * (1.0 / count if count else math.nan)
 

@@ -188,7 +188,9 @@ class Tensor(_Methods):
         with recording(create_graph):
             for t, g in _walk_back(self, grad, free=not (retain_graph or create_graph)):
                 if t._keeps_grad or not t._parents:  # a leaf: this is where gradients end up
-                    t.grad = g if t.grad is None else t.grad + g
+                    # A copy: g may be shared with another leaf, or be a view, or the caller's.
+                    kept = g if create_graph else Tensor(g.data.copy(order="K"))
+                    t.grad = kept if t.grad is None else t.grad + g
 
     def __hash__(self) -> int:
         return id(self)  # == compares elements, so identity is the only hash that makes sense
@@ -302,23 +304,30 @@ def once_differentiable(pull_back: Callable[..., Tensor]) -> PullBack:
     return once
 
 
-@contextlib.contextmanager
-def recording(on: bool) -> Iterator[None]:
-    """Switch the recording of history on or off inside a ``with`` block.
+class recording(contextlib.ContextDecorator):  # noqa: N801  (used as a function, like suppress)
+    """Switch the recording of history on or off inside a ``with`` block, or in a function.
 
     Parameters
     ----------
     on : bool
         Whether ops record what their results were computed from.
     """
-    token = _recording.set(on)
-    try:
-        yield
-    finally:
-        _recording.reset(token)
+
+    def __init__(self, on: bool) -> None:
+        self._on = on
+        self._before: list[contextvars.Token[bool]] = []
+
+    def __enter__(self) -> None:
+        self._before.append(_recording.set(self._on))
+
+    def __exit__(self, *_: object) -> None:
+        _recording.reset(self._before.pop())
+
+    def _recreate_cm(self) -> recording:
+        return recording(self._on)  # a decorated function may run in several threads at once
 
 
-def no_grad() -> contextlib.AbstractContextManager[None]:
+def no_grad() -> recording:
     """Compute without recording history, in a ``with`` block or as a decorator.
 
     Returns

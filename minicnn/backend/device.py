@@ -11,7 +11,7 @@ import numpy as np
 from minicnn.backend import Array
 from minicnn.errors import DeviceError
 
-_INSTALL = "install CuPy with: pip install 'minicnn[cuda]'"
+_INSTALL = "install CuPy with: pip install cupy-cuda12x"
 _default: contextvars.ContextVar[str] = contextvars.ContextVar("minicnn_device", default="cpu")
 
 

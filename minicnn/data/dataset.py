@@ -156,7 +156,7 @@ class Dataset:
         seed = _whole("map", "seed", seed, -math.inf)
         return Dataset(Map(self._stage, function, workers, seed if random else None))
 
-    def shuffle(self, seed: int = 0, buffer: int | None = None) -> Dataset:
+    def shuffle(self, *, seed: int = 0, buffer: int | None = None) -> Dataset:
         """Put the elements into random order, another one in each epoch of a later `repeat`.
 
         Parameters

@@ -23,6 +23,7 @@ from minicnn.data.gtsrb_layouts import (
     read_records,
 )
 from minicnn.data.image_cache import CacheSetting, cached
+from minicnn.data.pictures import to_rgb
 from minicnn.data.sign_table import SignTable
 from minicnn.errors import ConfigError, DataError
 
@@ -217,7 +218,7 @@ def _picture(tree: Tree, record: Record, size: int, roi: bool) -> np.ndarray:
                     f"is {width} x {height} pixels, but its table says {record.width} x "
                     f"{record.height}: its region of interest cannot be right"
                 )
-            image = opened.convert("RGB")
+            image = to_rgb(opened)
             if roi:
                 x1, y1, x2, y2 = record.box
                 image = image.crop((x1, y1, x2 + 1, y2 + 1))

@@ -8,7 +8,7 @@ import difflib
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 from minicnn.errors import ConfigError
@@ -99,7 +99,7 @@ def configurable(function: Callable[P, R]) -> Callable[P, R]:
     return cast(Callable[P, R], with_defaults)
 
 
-def arg_scope(*targets: Any, **arguments: Any) -> contextlib.AbstractContextManager[None]:
+def arg_scope(*targets: Any, **arguments: Any) -> _ArgScope:
     """Change default arguments of layers inside a ``with`` block.
 
     What a call says itself counts first, then the innermost arg_scope, then the outer ones, then
@@ -143,16 +143,24 @@ def arg_scope(*targets: Any, **arguments: Any) -> contextlib.AbstractContextMana
         check_names("arg_scope", _name(target), arguments, list(signature_of(target).parameters))
     source = f"arg_scope at {caller(2)}"
     entry = _Entry(resolved, {name: Argument(value, source) for name, value in arguments.items()})
+    return _ArgScope(entry)
 
-    @contextlib.contextmanager
-    def entered() -> Iterator[None]:
-        token = _entries.set((*_entries.get(), entry))
-        try:
-            yield
-        finally:
-            _entries.reset(token)
 
-    return entered()
+class _ArgScope(contextlib.ContextDecorator):
+    """An entry that counts while it is entered; it may be entered again and again."""
+
+    def __init__(self, entry: _Entry) -> None:
+        self._entry = entry
+        self._before: list[contextvars.Token[tuple[_Entry, ...]]] = []
+
+    def __enter__(self) -> None:
+        self._before.append(_entries.set((*_entries.get(), self._entry)))
+
+    def __exit__(self, *_: object) -> None:
+        _entries.reset(self._before.pop())
+
+    def _recreate_cm(self) -> _ArgScope:
+        return _ArgScope(self._entry)  # a decorated function may run in several threads at once
 
 
 def explain_args(layer: Any) -> Arguments:

@@ -205,7 +205,9 @@ def _check(op: str, x: Tensor, weight: Tensor, bias: Tensor | None, groups: int)
     operands = [t for t in (x, weight, bias) if t is not None]
     if len({t.dtype for t in operands}) > 1 or x.dtype.kind != "f":
         raise DTypeError(
-            f"{op}: x is {x.dtype}, weight {weight.dtype}; they must be one float type: use .astype"
+            f"{op}: x is {x.dtype}, weight {weight.dtype}"
+            + (f", bias {bias.dtype}" if bias is not None else "")
+            + "; they must be one float type: use .astype"
         )
     if len({t.device for t in operands}) > 1:
         raise DeviceError(f"{op}: x is on {x.device}, weight on {weight.device}; use .to(...)")

@@ -85,16 +85,20 @@ def sparse_softmax_cross_entropy(
         by_class = _class_weights(op, class_weights, logits)
         weights *= by_class[labels_in]
     target *= weights[:, None]
+    if ignore_label is not None:  # what is ignored may be NaN; it must not reach the gradient
+        logits = where(counts[:, None], logits, 0.0)
     # Chosen, not only multiplied: a class that does not count may have a score of -inf.
     counted = where(target > 0, log_softmax(logits, axis=1), 0.0)
     losses = -(counted * Tensor(target)).sum(axis=1)
     if reduction == "none":
         return losses
-    total = losses.sum()
+    narrow = losses.dtype == "float16"  # whose sums overflow at 65504
+    total = (losses.astype("float32") if narrow else losses).sum()
     if reduction == "sum":
-        return total
-    share = float(weights.sum())
-    return total * (1.0 / share if share else 0.0)
+        return total.astype(losses.dtype) if narrow else total
+    share = float(weights.sum(dtype="float64"))
+    mean = total * (1.0 / share if share else 0.0)
+    return mean.astype(losses.dtype) if narrow else mean
 
 
 def _class_weights(op: str, class_weights: Array | Tensor, logits: Tensor) -> Array:

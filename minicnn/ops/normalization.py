@@ -147,13 +147,16 @@ def _batch_norm_inference(
     y = kernels_for(x.data).normalize(x.data, mean, gamma.data * rstd, beta.data.astype(rstd.dtype))
     axes = (0, *range(2, x.ndim))
     row = (1, -1, *(1,) * (x.ndim - 2))
-    constant_rstd, constant_mean = (Tensor(a.astype(x.dtype).reshape(row)) for a in (rstd, mean))
+    # The mean in two parts, so that rounding it to x's type loses nothing of x - mean.
+    centre = mean.astype(x.dtype)
+    constants = (rstd, centre, centre.astype(mean.dtype) - mean)
+    constant_rstd, near, rest = (Tensor(a.astype(x.dtype).reshape(row)) for a in constants)
 
     def grad_x(grad_y: Tensor) -> Tensor:
         return grad_y * (gamma.reshape(row) * constant_rstd)
 
     def grad_gamma(grad_y: Tensor) -> Tensor:
-        return (grad_y * ((x - constant_mean) * constant_rstd)).sum(axis=axes)
+        return (grad_y * ((x - near + rest) * constant_rstd)).sum(axis=axes)
 
     return y, (grad_x, grad_gamma, lambda grad_y: grad_y.sum(axis=axes))
 

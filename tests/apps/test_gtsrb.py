@@ -209,6 +209,27 @@ def test_bad_images_stop_the_run_or_are_counted_by_choice(archive, tmp_path, com
     assert victim.name in out
 
 
+def test_options_before_a_command_count_too(trained, archive, command):
+    folder, _ = trained
+    status, out, _ = command(
+        "--model-dir", folder, "--data", archive, "--json", "evaluate", "--part", "train"
+    )
+    assert (status, result(out)["examples"]) == (0, 258)
+    picture = next(archive.glob("Train/14/*.png"))
+    status, out, _ = command("--json", "--model-dir", folder, "predict", picture)
+    assert result(out)["model_dir"] == str(folder)
+
+
+@pytest.mark.parametrize(
+    "words", [["--channels", "4"], ["--resume"], ["--no-augment", "--seed", 3]]
+)
+def test_options_of_training_are_refused_by_other_commands(trained, archive, words, command):
+    picture = next(archive.glob("Train/14/*.png"))
+    status, _, err = command(*words, "--model-dir", trained[0], "predict", picture)
+    assert status == 2
+    assert "means nothing to predict" in err
+
+
 def test_broken_settings_are_named(trained, tmp_path, command):
     (tmp_path / "settings.json").write_text('{"app": "gtsrb", "size": ')
     status, _, err = command("evaluate", "--model-dir", tmp_path)

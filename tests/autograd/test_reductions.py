@@ -378,6 +378,15 @@ def test_variance_survives_a_large_mean():
     np.testing.assert_allclose(var(narrow).data, np.var(narrow.data.astype(float)), rtol=1e-4)
 
 
+def test_the_mean_of_many_half_precision_numbers_does_not_overflow():
+    x = Tensor(np.full((300, 300), 3.0, np.float16), requires_grad=True)
+    y = mean(x)
+    assert y.dtype == np.float16
+    assert y.item() == 3
+    assert var(x).item() == 0
+    assert grad(mean(x, 0), x, np.ones(300)).dtype == np.float16
+
+
 def test_axes_may_be_numpy_numbers_and_lists():
     x = normal(0, 2, 3)
     for axis in (np.int64(1), [1], np.array([1])):

@@ -9,9 +9,10 @@ import types
 import numpy as np
 import pytest
 
+from minicnn import backend
 from minicnn.backend import array_module, jit_enabled, kernels_for
 from minicnn.backend.device import check_device, device_of, get_device, set_device, to_device
-from minicnn.errors import DeviceError
+from minicnn.errors import ConfigError, DeviceError
 from tests.ops.spec import ErrorCase
 
 
@@ -75,7 +76,7 @@ def test_the_cpu_is_the_default():
 @pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:1"])
 @pytest.mark.parametrize("ask", [check_device, set_device, lambda d: to_device(np.ones(2), d)])
 def test_without_cupy_the_message_says_how_to_install_it(device, ask):
-    message = rf"device '{device}' needs CuPy, .*pip install 'minicnn\[cuda\]'"
+    message = rf"device '{device}' needs CuPy, .*pip install cupy-cuda12x"
     with pytest.raises(DeviceError, match=message):
         ask(device)
     assert get_device() == "cpu"
@@ -156,7 +157,20 @@ def _with(gpus: int | None, device: str) -> None:
         check_device(device)
 
 
+def _with_threads(number: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINICNN_THREADS", number)
+        patch.delenv("MINICNN_JIT", raising=False)
+        backend._kernels.cache_clear()  # as in a process that has not used them yet
+        kernels_for(np.ones(2))
+
+
 ERRORS = (
+    ErrorCase(
+        lambda: _with_threads("two"),
+        ConfigError,
+        "MINICNN_THREADS must be a whole number >= 1, got 'two'",
+    ),
     ErrorCase(
         lambda: check_device("gpu"), DeviceError, "device 'gpu' is unknown; use 'cpu', 'cuda'"
     ),
@@ -166,3 +180,9 @@ ERRORS = (
         lambda: _with(1, "cuda:1"), DeviceError, r"this machine has 1 GPU\(s\); count from 0"
     ),
 )
+
+
+@pytest.mark.parametrize("case", ERRORS, ids=lambda case: case.match[:40])
+def test_errors(case):
+    with pytest.raises(case.error, match=case.match):
+        case.call()

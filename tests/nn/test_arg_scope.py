@@ -192,3 +192,11 @@ def test_signatures_are_kept_for_help():
     assert list(inspect.signature(layers.conv2d).parameters)[:3] == ["x", "out_channels", "size"]
     assert "name" in inspect.signature(layers.conv2d).parameters
     assert list(inspect.signature(layers.batch_norm).parameters)[:2] == ["x", "decay"]
+
+
+def test_a_scope_can_be_kept_and_entered_again():
+    kept = nn.arg_scope(nn.Conv2d, size=5)
+    for _ in range(2):
+        with kept:
+            assert nn.Conv2d(1, 1).size == (5, 5)
+        assert nn.Conv2d(1, 1).size == (3, 3)
