@@ -60,6 +60,9 @@ def build(node: Node, workers: int) -> Dataset:
         return Dataset.zip(*inputs).map(lambda *xs: digest(xs), workers=workers)
     if node.op == "interleave":
         return first.interleave(lambda x: child(int(x), workers), *arguments)
+    if node.op == "shuffle":
+        seed, buffer = arguments
+        return first.shuffle(seed=seed, buffer=buffer)
     return getattr(first, node.op)(*arguments)
 
 

@@ -432,3 +432,9 @@ def test_datasets_describe_themselves():
     dataset = Dataset.zip(count_to(3).shuffle(seed=4), generated(3).cache()).map(max).take(2)
     wanted = "Dataset: zip(from_slices(3) -> shuffle(seed=4), from_generator -> cache())"
     assert repr(dataset.prefetch(2)) == wanted + " -> map() -> take(2)"
+
+
+def test_a_lone_number_given_to_shuffle_is_refused():
+    """Elsewhere it is the buffer; here it would have been the seed."""
+    with pytest.raises(TypeError):
+        Dataset.from_slices(np.arange(4)).shuffle(1000)
