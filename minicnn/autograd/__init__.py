@@ -45,6 +45,7 @@ from minicnn.autograd.tensor import (
     once_differentiable,
     recording,
 )
+from minicnn.autograd.watching import composed, watched_by
 
 __all__ = [
     "Lifted",
@@ -58,6 +59,7 @@ __all__ = [
     "broadcast_to",
     "check_gradients",
     "clip",
+    "composed",
     "concatenate",
     "differentiable",
     "divide",
@@ -91,5 +93,6 @@ __all__ = [
     "tanh",
     "transpose",
     "var",
+    "watched_by",
     "where",
 ]

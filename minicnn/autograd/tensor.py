@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minicnn.autograd.watching import watcher
 from minicnn.backend import Array, array_module
 from minicnn.backend.device import device_of
 from minicnn.errors import DTypeError, GradientError, ShapeError
@@ -242,6 +243,8 @@ def differentiable(op: Callable[..., Lifted]) -> Callable[..., Tensor]:
                 if pull_back is not None and isinstance(a, Tensor) and a.requires_grad
             )
             y.requires_grad = bool(y._parents)
+        if (watch := watcher.get()) is not None:
+            watch(on_tensors, args, kwargs, y)
         return y
 
     return on_tensors

@@ -23,7 +23,7 @@ SPECS_BY_NAME = {spec.name: spec for spec in all_specs()}
 ELSEWHERE = {"argmax", "argmin", "astype"}
 # What is no op
 ENGINE = {"check_gradients", "differentiable", "grad", "no_grad", "of_output", "recording"}
-ENGINE |= {"once_differentiable", "Tensor", "Lifted", "PullBack"}
+ENGINE |= {"once_differentiable", "Tensor", "Lifted", "PullBack", "composed", "watched_by"}
 
 
 def test_every_public_op_has_a_proof():
