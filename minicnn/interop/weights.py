@@ -1,0 +1,233 @@
+"""Weights in files: safetensors, PyTorch's ``.pth``, and under whose names."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicnn.errors import CheckpointError, ConfigError
+from minicnn.interop.pytorch import read_pytorch, widen_bfloat16
+from minicnn.nn import Module
+
+# What PyTorch calls the members of a normalising layer
+PYTORCH_NAMES = {
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+    "updates": "num_batches_tracked",
+}
+_ELEMENTS = {
+    "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4",
+    "I16": "<i2", "I8": "i1", "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?",
+}  # fmt: skip
+
+Rename = Mapping[str, str] | Callable[[str], str | None]
+
+
+def read_weights(path: str | Path, key: str | None = None) -> dict[str, np.ndarray]:
+    """Read named arrays from a file: safetensors, or what ``torch.save`` wrote.
+
+    The file's first bytes tell which it is, not its name. Nothing in it is executed.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    key : str, optional
+        For PyTorch's files: where in it the state dict is, see `read_pytorch`.
+
+    Returns
+    -------
+    dict of str to ndarray
+        The arrays by name, C-contiguous; bfloat16 as float32.
+
+    Raises
+    ------
+    CheckpointError
+        If it is missing, damaged, hostile or of another kind.
+    ConfigError
+        If `key` is given for safetensors, or does not lead to a state dict.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if start[8:] != b"{":  # 8 bytes of length, then JSON
+        return read_pytorch(path, key)
+    if key is not None:
+        raise ConfigError(f"{path}: safetensors files have no keys to choose from, got {key!r}")
+    return _read_safetensors(path)
+
+
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    import safetensors
+
+    try:
+        entries = safetensors.deserialize(path.read_bytes())
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(f"{path}: a damaged safetensors file ({error})") from None
+    found = {}
+    for name, entry in sorted(entries):
+        if entry["dtype"] not in _ELEMENTS:
+            raise CheckpointError(
+                f"{path}: {name} is of type {entry['dtype']}, which NumPy has not; convert the "
+                "file to float32 first"
+            )
+        numbers = np.frombuffer(entry["data"], _ELEMENTS[entry["dtype"]])
+        if entry["dtype"] == "BF16":
+            numbers = widen_bfloat16(numbers)
+        native = numbers.astype(numbers.dtype.newbyteorder("="))
+        found[name] = native.reshape(entry["shape"])
+    return found
+
+
+def write_weights(
+    path: str | Path, weights: Mapping[str, Any], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write named arrays as safetensors: all of the file, or nothing.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; one that exists is replaced.
+    weights : mapping of str to array
+        As `Module.state_dict` returns them, or under `pytorch_names`.
+    metadata : mapping of str to str, optional
+        What else the file should say.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be written.
+    """
+    import safetensors.numpy
+
+    path = Path(path)
+    # safetensors takes an array's memory for its elements in order, whatever its strides
+    ordered = {name: np.asarray(value, order="C") for name, value in weights.items()}
+    temporary = None
+    try:
+        content = safetensors.numpy.save(ordered, dict(metadata) if metadata else None)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            temporary = Path(file.name)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        temporary = None
+    except (OSError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be written ({error})") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink()
+
+
+def pytorch_names(module: Module) -> dict[str, str]:
+    """Return what PyTorch calls each member of a net's state.
+
+    Convolutions and dense layers have the same names and shapes in both; normalising layers
+    call their scale and shift gamma and beta here, weight and bias there.
+
+    Parameters
+    ----------
+    module : Module
+        The net, built.
+
+    Returns
+    -------
+    dict of str to str
+        Name here -> name there, in order.
+    """
+    names = {}
+    state = module.state_dict()
+    for name in state:
+        prefix, dot, leaf = name.rpartition(".")
+        normalises = f"{prefix}{dot}gamma" in state
+        names[name] = f"{prefix}{dot}{PYTORCH_NAMES[leaf]}" if normalises else name
+    return names
+
+
+def load_weights(
+    module: Module,
+    source: str | Path | Mapping[str, Any],
+    *,
+    key: str | None = None,
+    rename: Rename | None = None,
+    strict: bool = True,
+) -> Any:
+    """Set a net's weights from a file or from named arrays, its own or PyTorch's.
+
+    Names are taken as they are where the net has them, and else as PyTorch's for the same
+    layer: ``bn.running_var`` is ``bn.moving_variance``.
+
+    Parameters
+    ----------
+    module : Module
+        The net, built.
+    source : str, Path or mapping of str to array
+        What `read_weights` reads, or its result.
+    key : str, optional
+        Where in a PyTorch file the state dict is.
+    rename : mapping of str to str or callable, optional
+        Other names for what is loaded: prefixes and what to put in their place
+        (``{"module.": ""}``, the longest that fits is taken), or a function of a name; the
+        function returns None for what is to be left out.
+    strict : bool, default True
+        Whether the names must be those of the net, all of them.
+
+    Returns
+    -------
+    Differences
+        ``missing`` and ``unexpected`` names; both empty if `strict`.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be read or does not fit; nothing is changed then.
+    ConfigError
+        If two names become one, or `key` leads nowhere.
+    """
+    arrays = source if isinstance(source, Mapping) else read_weights(source, key)
+    own = module.state_dict()
+    here = {there: name for name, there in pytorch_names(module).items()}
+    renamed: dict[str, Any] = {}
+    came_from: dict[str, str] = {}
+    for name, value in arrays.items():
+        wanted = _renamed(name, rename)
+        if wanted is None:
+            continue
+        target = wanted if wanted in own else here.get(wanted, wanted)
+        if target in renamed:
+            raise ConfigError(
+                f"load_weights: {came_from[target]!r} and {name!r} would both become {target!r}; "
+                "rename one of them"
+            )
+        renamed[target], came_from[target] = value, name
+    _count_updates(own, renamed)
+    return module.load_state_dict(renamed, strict=strict)
+
+
+def _renamed(name: str, rename: Rename | None) -> str | None:
+    if rename is None:
+        return name
+    if callable(rename):
+        return rename(name)
+    prefix = max((p for p in rename if name.startswith(p)), key=len, default=None)
+    return name if prefix is None else rename[prefix] + name[len(prefix) :]
+
+
+def _count_updates(own: Mapping[str, Any], given: dict[str, Any]) -> None:
+    """PyTorch before 0.4.1 did not count updates: averages that come with a file had some."""
+    for name in own:
+        prefix, _, leaf = name.rpartition(".")
+        mean = f"{prefix}.moving_mean" if prefix else "moving_mean"
+        if leaf == "updates" and name not in given and mean in given:
+            given[name] = np.ones((), np.int64)
