@@ -49,6 +49,7 @@ def examine() -> list[Finding]:
         _numba,
         _threading_layer,
         _threads,
+        _vector_code,
         _cupy,
         _gpu,
         _mpi,
@@ -129,6 +130,20 @@ def _threads() -> Finding:
         return Finding("Kernel threads", True, f"{parallel.threads()}; MINICNN_THREADS sets it")
     except (ImportError, ValueError) as error:
         return Finding("Kernel threads", False, str(error), "unset MINICNN_THREADS")
+
+
+def _vector_code() -> Finding:
+    """Say how wide the vectors are that convolutions are generated for, and where they are kept."""
+    remedy = "a CPU with AVX2 and FMA or with NEON; without, convolutions go through the BLAS"
+    try:
+        objects = importlib.import_module("minicnn.kernels.cpu.vector.objects")
+        machine = objects.machine()
+    except (ImportError, ValueError) as error:
+        return Finding("Vector code", False, str(error), "unset MINICNN_VECTOR_BITS")
+    if machine is None:
+        return Finding("Vector code", False, "not for this CPU, or switched off", remedy)
+    bits = 32 * machine.lanes
+    return Finding("Vector code", True, f"{bits} bits; compiled kernels in {objects.folder()}")
 
 
 def _cupy() -> Finding:

@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,3 +22,33 @@ def real_signs():
     if not (Path(folder) / "gtsrb-train-cap64.zip").is_file():
         pytest.skip("set MINICNN_GTSRB to a folder with gtsrb-train-cap64.zip to run on real signs")
     return Path(folder)
+
+
+# At the end of a run: how many wrong ops were planted, and how many were caught.  Where
+# pytest-xdist shares the tests out, each worker says what it tried.
+_mutants: dict[str, tuple[int, int]] = {}
+
+
+def _count_mutants():
+    if "tests.ops.mutants" in sys.modules:
+        _mutants.update(sys.modules["tests.ops.mutants"].counted())
+    return _mutants
+
+
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["mutants"] = _count_mutants()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    found = getattr(node, "workeroutput", {}).get("mutants", {})
+    _mutants.update({op: tuple(counts) for op, counts in found.items()})
+
+
+def pytest_terminal_summary(terminalreporter):
+    if found := _count_mutants():
+        planted, caught = map(sum, zip(*found.values(), strict=True))
+        terminalreporter.write_line(
+            f"mutants: {planted} planted in {len(found)} ops, {caught} caught"
+        )

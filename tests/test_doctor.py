@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 from minicnn import doctor
+from minicnn.kernels.cpu.vector import objects
 
 
 def test_report_names_everything_and_ends_well(capsys):
@@ -31,6 +32,13 @@ def test_a_wrong_number_of_threads_is_a_finding_and_no_crash():
     ).stdout
     assert "missing  Kernel threads" in output
     assert "MINICNN_THREADS must be a whole number >= 1, got 'many'" in output
+
+
+def test_vector_code_is_reported_with_its_width_or_as_switched_off(monkeypatch):
+    monkeypatch.setattr(objects, "machine", lambda: objects.Machine(8, 16))
+    assert "256 bits; compiled kernels in " in doctor._vector_code().detail
+    monkeypatch.setattr(objects, "machine", lambda: None)
+    assert not doctor._vector_code().found
 
 
 def test_a_missing_requirement_is_a_failure(monkeypatch, capsys):

@@ -15,6 +15,16 @@ def logical(x):
     return np.moveaxis(x, -1, 1)
 
 
+def three(lengths):
+    """Return (D, H, W) of (W,), (H, W) or (D, H, W): an image is a volume one pixel deep."""
+    return (1,) * (3 - len(lengths)) + tuple(lengths)
+
+
+def volumes(images):
+    """images (N, *IN, C) -> view (N, D, H, W, C)."""
+    return images.reshape(len(images), *three(images.shape[1:-1]), images.shape[-1])
+
+
 def flat_like(*arrays):
     """Return 1-D views of arrays that share one memory order, and that order's undoing.
 

@@ -1,11 +1,18 @@
-"""Convolution on the CPU: im2col and the BLAS, as much at a time as the cache holds.
+"""Convolution on the CPU: generated vector code, or im2col and the BLAS.
 
-A window becomes a row of KH*KW*C numbers, and rows meet filters in a matrix
+Where there is enough to do, `vector` writes code for the shape at hand (float32) and depthwise
+filters have loops of their own.  The rest goes the textbook's way, as much at a time as the
+cache holds.
+
+A window becomes a row of KD*KH*KW*C numbers, and rows meet filters in a matrix
 product.  Done for a whole batch at once, the rows are nine times the batch and
 go through main memory; done for a block of images (or for some output rows of
 one large image) that fits in the second-level cache, they never leave it.
 Memory is channels-last, so one kernel row of a window, KW*C numbers, is one
 contiguous run of the image.
+
+All is written for volumes: an image is a volume one pixel deep, a signal an
+image one pixel high, and neither view costs anything.
 
 A piece of work is always the same images, whatever the number of threads; the
 weight gradient keeps one partial sum for each piece and adds them up in order.
@@ -17,34 +24,39 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import plain
-from . import _buffers, _parallel
+from . import _buffers, _depthwise, _parallel
 from ._jit import njit
-from ._layout import FAST, channels_last, logical
+from ._layout import FAST, channels_last, logical, three, volumes
+from .vector import direct
 
 _CACHE = 1 << 20  # bytes of rows that stay in a core's second-level cache
 
 
-def conv2d(x, weight, bias, window, groups):
-    """x (N, C, H, W), weight (O, C/groups, KH, KW), bias (O,) or None -> y (N, O, OH, OW)."""
+def conv(x, weight, bias, out_size, window, groups):
+    """x (N, C, *IN), weight (O, C/groups, *K), bias (O,) or None -> y (N, O, *OUT)."""
     if x.dtype not in FAST:
-        return plain.conv2d(x, weight, bias, window, groups)
-    images = channels_last(x)
-    out = window.output_size("conv2d", x.shape[2:])
+        return plain.conv(x, weight, bias, out_size, window, groups)
+    images, out, steps = volumes(channels_last(x)), three(out_size), _steps(window)
     y = _buffers.empty((len(images), *out, weight.shape[0]), x.dtype)
-    if _is_depthwise(x.shape[1], weight.shape, groups):
-        taps = _taps(weight)
+    if _is_generated(y, weight.shape, groups):
+        direct.conv(images, _volume(weight), bias, y, _vector_steps(window), groups)
+        return logical(y.reshape(len(y), *out_size, weight.shape[0]))
+    if _is_depthwise(weight.shape, groups):
+        taps = _depthwise.taps(weight, groups)
 
         def work(_, start, stop):
-            _depthwise(images[start:stop], taps, y[start:stop], *_sizes(window))
+            _depthwise.conv(images[start:stop], taps, y[start:stop], *steps)
     else:
-        filters = _filters(weight, groups)  # (groups, KH*KW*C/groups, O/groups)
+        filters = _filters(weight, groups)  # (groups, KD*KH*KW*C/groups, O/groups)
+        gather = _gatherer(images, out, window, groups)
+        pixels = _rows(y)
 
         def work(_, start, stop):
             memory = _memory(start, stop, out, filters[0])
             for block in _blocks(start, stop, out, filters[0]):
                 for g in range(groups):
-                    columns = _columns(images, block, out, window, g, groups, memory)
-                    target = y[block.images, block.rows, :, _part(y, g, groups)]
+                    columns = gather(block, g, memory)
+                    target = pixels[*block, _part(y, g, groups)]
                     if groups == 1:
                         np.matmul(columns, filters[0], out=target.reshape(len(columns), -1))
                     else:
@@ -54,131 +66,191 @@ def conv2d(x, weight, bias, window, groups):
         _parallel.run(work, _parallel.chunks(len(images)))
     if bias is not None:
         y += bias
-    return logical(y)
+    return logical(y.reshape(len(y), *out_size, weight.shape[0]))
 
 
-def conv2d_grad_x(grad_y, weight, image_shape, window, groups):
-    """grad_y (N, O, OH, OW), weight -> grad_x (N, C, H, W): rows back to where they came from."""
+def conv_grad_x(grad_y, weight, image_shape, window, groups):
+    """grad_y (N, O, *OUT), weight -> grad_x (N, C, *IN): rows back to where they came from."""
     if grad_y.dtype not in FAST:
-        return plain.conv2d_grad_x(grad_y, weight, image_shape, window, groups)
-    n, channels, height, width = image_shape
-    grads, out = channels_last(grad_y), grad_y.shape[2:]
-    grad_x = _buffers.empty((n, height, width, channels), grad_y.dtype)
-    if _is_depthwise(channels, weight.shape, groups):
-        taps = _taps(weight)
+        return plain.conv_grad_x(grad_y, weight, image_shape, window, groups)
+    n, channels, *space = image_shape
+    grads, size, steps = volumes(channels_last(grad_y)), three(window.size), _steps(window)
+    out = grads.shape[1:4]
+    grad_x = _buffers.empty((n, *three(space), channels), grad_y.dtype)
+    if _is_generated(grads, weight.shape, groups) and direct.turns(_vector_steps(window)):
+        direct.conv_grad_x(grads, _volume(weight), grad_x, _vector_steps(window), groups)
+        return logical(grad_x.reshape(n, *space, channels))
+    if _is_depthwise(weight.shape, groups):
+        taps = _depthwise.taps(weight, groups)
 
         def work(_, start, stop):
-            _depthwise_grad_x(grads[start:stop], taps, grad_x[start:stop], *_sizes(window))
+            _depthwise.conv_grad_x(grads[start:stop], taps, grad_x[start:stop], *steps)
     else:
         filters = _filters(weight, groups)
+        gathers = not _is_pointwise(grad_x, out, window, groups)
 
         def work(_, start, stop):
-            grad_x[start:stop] = 0
+            if gathers:
+                grad_x[start:stop] = 0
             for block in _blocks(start, stop, out, filters[0]):
                 for g in range(groups):
-                    rows = _output_rows(grads, block, g, groups)
-                    columns = (rows @ filters[g].T).reshape(
-                        block.count, block.bottom - block.top, out[1], *window.size, -1
-                    )
-                    target = grad_x[block.images]
-                    _col2im(columns, target, block.top, g * columns.shape[5], *_sizes(window))
+                    columns = _output_rows(grads, block, g, groups) @ filters[g].T
+                    if gathers:
+                        columns = columns.reshape(*block.shape, *size, channels // groups)
+                        corner = block.rows.start, block.windows.start
+                        _col2im(columns, grad_x[block.images], *corner, g, out[1], *steps)
+                    else:
+                        target = _rows(grad_x)[block]
+                        target[...] = columns.reshape(target.shape)
 
     with _parallel.one_blas_thread():
         _parallel.run(work, _parallel.chunks(n))
-    return logical(grad_x)
+    return logical(grad_x.reshape(n, *space, channels))
 
 
-def conv2d_grad_weight(grad_y, x, kernel_shape, window, groups):
-    """grad_y (N, O, OH, OW), x (N, C, H, W) -> grad_weight (O, C/groups, KH, KW)."""
+def conv_grad_weight(grad_y, x, kernel_shape, window, groups):
+    """grad_y (N, O, *OUT), x (N, C, *IN) -> grad_weight (O, C/groups, *K)."""
     if x.dtype not in FAST:
-        return plain.conv2d_grad_weight(grad_y, x, kernel_shape, window, groups)
-    images, grads, out = channels_last(x), channels_last(grad_y), grad_y.shape[2:]
-    o, c, size_h, size_w = kernel_shape
+        return plain.conv_grad_weight(grad_y, x, kernel_shape, window, groups)
+    images, grads = volumes(channels_last(x)), volumes(channels_last(grad_y))
+    out, size, steps = grads.shape[1:4], three(window.size), _steps(window)
+    o, c = kernel_shape[:2]
+    if _is_generated(grads, kernel_shape, groups):
+        vector_steps = _vector_steps(window)
+        grad = direct.conv_grad_weight(grads, images, (o, c, *size), vector_steps, groups)
+        return grad.reshape(kernel_shape)
     pieces = _parallel.chunks(len(images))
-    shape = (groups, size_h * size_w * c, o // groups)
-    if _is_depthwise(x.shape[1], kernel_shape, groups):
-        partial = np.zeros((len(pieces), size_h, size_w, o), x.dtype)
+    if _is_depthwise(kernel_shape, groups):
+        partial = np.zeros((len(pieces), o // groups, *size, groups), x.dtype)
 
         def work(p, start, stop):
             part = slice(start, stop)
-            _depthwise_grad_weight(grads[part], images[part], partial[p], *_sizes(window))
+            _depthwise.conv_grad_weight(grads[part], images[part], partial[p], *steps)
     else:
-        partial = np.zeros((len(pieces), *shape), x.dtype)
+        gather = _gatherer(images, out, window, groups)
+        partial = np.zeros((len(pieces), groups, math.prod(window.size) * c, o // groups), x.dtype)
 
         def work(p, start, stop):
             memory = _memory(start, stop, out, partial[p, 0])
             for block in _blocks(start, stop, out, partial[p, 0]):
                 for g in range(groups):
-                    columns = _columns(images, block, out, window, g, groups, memory)
+                    columns = gather(block, g, memory)
                     partial[p, g] += columns.T @ _output_rows(grads, block, g, groups)
 
     with _parallel.one_blas_thread():
         _parallel.run(work, pieces)
     grad = partial.sum(axis=0)
-    if partial.ndim == 4 and grad.shape != shape:
-        return np.ascontiguousarray(np.moveaxis(grad, -1, 0)[:, None])
-    grad = grad.reshape(groups, size_h, size_w, c, o // groups)
-    return np.ascontiguousarray(grad.transpose(0, 4, 3, 1, 2)).reshape(kernel_shape)
+    if _is_depthwise(kernel_shape, groups):
+        grad = np.moveaxis(grad, -1, 0)  # (C, O/C, KD, KH, KW)
+    else:
+        grad = grad.reshape(groups, math.prod(window.size), c, o // groups).transpose(0, 3, 2, 1)
+    return np.ascontiguousarray(grad).reshape(kernel_shape)
+
+
+def im2col(x, out_size, window):
+    """x (N, C, *IN) -> its windows (N, C*prod(K), prod(OUT)), for people to look at."""
+    return plain.im2col(x, out_size, window)
+
+
+def col2im(columns, image_shape, out_size, window):
+    """columns (N, C*prod(K), prod(OUT)) -> (N, C, *IN): each number added to its pixel."""
+    return plain.col2im(columns, image_shape, out_size, window)
+
+
+def _steps(window):
+    """Return stride, padding before, and dilation of a window, as those of one in a volume."""
+    before = tuple(before for before, _ in window.padding)
+    return three(window.stride), (0,) * (3 - len(before)) + before, three(window.dilation)
+
+
+def _is_generated(y, kernel_shape, groups):
+    """Tell whether code is generated for the convolution that makes y (N, OD, OH, OW, O)."""
+    return not _is_depthwise(kernel_shape, groups) and direct.pays(y.dtype, y.shape, kernel_shape)
+
+
+def _volume(weight):
+    """weight (O, C/groups, *K) -> view (O, C/groups, KD, KH, KW)."""
+    return weight.reshape(*weight.shape[:2], *three(weight.shape[2:]))
+
+
+def _vector_steps(window):
+    """Return the geometry in the form of the generated code."""
+    stride, before, dilation = _steps(window)
+    return direct.Steps(three(window.size), stride, before, dilation)
+
+
+def _rows(images):
+    """images (N, D, H, W, C) -> (N, D*H, W, C): all rows of pixels of an image."""
+    n, depth, height, width, channels = images.shape
+    return images.reshape(n, depth * height, width, channels)
 
 
 class _Block(NamedTuple):
-    """Some whole images, or some output rows of one."""
+    """Some whole images, some whole output rows of one, or some windows of one output row."""
 
-    first: int
-    last: int
-    top: int
-    bottom: int
-
-    @property
-    def count(self):
-        return self.last - self.first
+    images: slice
+    rows: slice
+    windows: slice
 
     @property
-    def images(self):
-        return slice(self.first, self.last)
-
-    @property
-    def rows(self):
-        return slice(self.top, self.bottom)
+    def shape(self):
+        return tuple(part.stop - part.start for part in self)
 
 
 def _block_shape(out, filters):
-    """Return how many images, and how many output rows of each, fit in the cache at once."""
-    bytes_a_row = max(1, out[1] * filters.shape[0] * filters.itemsize)
-    return max(1, _CACHE // (out[0] * bytes_a_row)), min(out[0], max(1, _CACHE // bytes_a_row))
+    """Return how many images, rows of each and windows of a row fit in the cache at once."""
+    rows = out[0] * out[1]
+    bytes_a_window = max(1, filters.shape[0] * filters.itemsize)
+    bytes_a_row = max(1, out[2] * bytes_a_window)
+    return (
+        max(1, _CACHE // (rows * bytes_a_row)),
+        min(rows, max(1, _CACHE // bytes_a_row)),
+        min(out[2], max(1, _CACHE // bytes_a_window)),
+    )
 
 
 def _blocks(start, stop, out, filters):
     """Cut images start ... stop into blocks whose columns fit in the cache."""
-    images, rows = _block_shape(out, filters)
-    for first in range(start, stop, images):
-        for top in range(0, out[0], rows):
-            yield _Block(first, min(first + images, stop), top, min(top + rows, out[0]))
+    images, rows, windows = _block_shape(out, filters)
+    last_row, last_window = out[0] * out[1], out[2]
+    for n in range(start, stop, images):
+        for r in range(0, last_row, rows):
+            for j in range(0, last_window, windows):
+                yield _Block(
+                    slice(n, min(n + images, stop)),
+                    slice(r, min(r + rows, last_row)),
+                    slice(j, min(j + windows, last_window)),
+                )
 
 
 def _memory(start, stop, out, filters):
     """Return room for the columns of the largest block, to be used by one after the other."""
-    images, rows = _block_shape(out, filters)
-    windows = min(images, stop - start) * rows * out[1]
-    return _buffers.empty((windows * filters.shape[0],), filters.dtype)
+    images, rows, windows = _block_shape(out, filters)
+    count = min(images, stop - start) * rows * windows
+    return _buffers.empty((count * filters.shape[0],), filters.dtype)
 
 
-def _columns(images, block, out, window, g, groups, memory):
-    """images (N, H, W, C) -> the block's windows as rows (count*rows*OW, KH*KW*C/groups)."""
-    channels = images.shape[3] // groups
-    rows = block.bottom - block.top
-    unpadded = not any(map(any, window.padding))
-    if groups == 1 and unpadded and set(window.size) == set(window.stride) == {1}:
-        return images[block.images, block.rows].reshape(-1, channels)  # 1x1: nothing to gather
-    shape = (block.count, rows, out[1], *window.size, channels)
-    columns = memory[: math.prod(shape)].reshape(shape)
-    _im2col(images[block.images], columns, block.top, g * channels, *_sizes(window))
-    return columns.reshape(block.count * rows * out[1], -1)
+def _gatherer(images, out, window, groups):
+    """Return (block, g, memory) -> its windows as rows (count, KD*KH*KW*C/groups)."""
+    channels = images.shape[4] // groups
+    size, steps = three(window.size), _steps(window)
+
+    def gather(block, g, memory):
+        shape = (*block.shape, *size, channels)
+        columns = memory[: math.prod(shape)].reshape(shape)
+        corner = block.rows.start, block.windows.start
+        _im2col(images[block.images], columns, *corner, g, out[1], *steps)
+        return columns.reshape(math.prod(shape[:3]), -1)
+
+    def take(block, g, memory):
+        return _rows(images)[block].reshape(-1, channels)
+
+    return take if _is_pointwise(images, out, window, groups) else gather
 
 
 def _output_rows(grads, block, g, groups):
-    """grads (N, OH, OW, O) -> the block's pixels as rows (count*rows*OW, O/groups)."""
-    part = grads[block.images, block.rows, :, _part(grads, g, groups)]
+    """grads (N, OD, OH, OW, O) -> the block's pixels as rows (count, O/groups)."""
+    part = _rows(grads)[*block, _part(grads, g, groups)]
     return np.ascontiguousarray(part).reshape(-1, part.shape[3])
 
 
@@ -188,27 +260,27 @@ def _part(a, g, groups):
     return slice(g * each, (g + 1) * each)
 
 
-def _is_depthwise(channels, kernel_shape, groups):
-    return groups == channels == kernel_shape[0] > 1
+def _is_depthwise(kernel_shape, groups):
+    """Tell whether every filter sees one channel."""
+    return groups > 1 and kernel_shape[1] == 1
 
 
-def _taps(weight):
-    """Depthwise weight (C, 1, KH, KW) -> (KH, KW, C)."""
-    return np.ascontiguousarray(np.moveaxis(weight[:, 0], 0, -1))
-
-
-def _filters(weight, groups):
-    """weight (O, C/groups, KH, KW) -> (groups, KH*KW*C/groups, O/groups)."""
-    o, c, size_h, size_w = weight.shape
-    split = weight.reshape(groups, o // groups, c, size_h, size_w)
-    return np.ascontiguousarray(split.transpose(0, 3, 4, 2, 1)).reshape(
-        groups, size_h * size_w * c, o // groups
+def _is_pointwise(images, out, window, groups):
+    """Tell whether each output pixel sees the one pixel at its place: nothing to gather."""
+    return (
+        groups == 1
+        and images.shape[1:4] == out
+        and set(window.size) == set(window.stride) == {1}
+        and not any(map(any, window.padding))
     )
 
 
-def _sizes(window):
-    """Return (SH, SW), the padding before (PH, PW), and (DH, DW)."""
-    return window.stride, tuple(before for before, _ in window.padding), window.dilation
+def _filters(weight, groups):
+    """weight (O, C/groups, *K) -> (groups, prod(K)*C/groups, O/groups)."""
+    o, c = weight.shape[:2]
+    taps = math.prod(weight.shape[2:])
+    split = weight.reshape(groups, o // groups, c, taps).transpose(0, 3, 2, 1)
+    return np.ascontiguousarray(split).reshape(groups, taps * c, o // groups)
 
 
 # Indices that may be negative count from the end, and the test for it keeps a loop from being
@@ -228,111 +300,81 @@ def _add(target, to, source, at, count):
 
 
 @njit
-def _im2col(images, columns, top, first, stride, padding, dilation):
-    """Copy windows into rows; channels first ... first + C' of the image, output row `top` on."""
-    count, rows, out_width, size_h, size_w, channels = columns.shape
-    height, width, step = images.shape[1:]
-    whole = dilation[1] == 1 and channels == step
+def _whole(windows, first_w, step, width, size_w):
+    """Return from which window to which one all of each lies inside a row of pixels."""
+    if width < size_w:
+        return windows, windows
+    start = min(windows, max(0, -(first_w // step)))
+    return start, min(windows, max(start, (width - size_w - first_w) // step + 1))
+
+
+@njit
+def _im2col(images, columns, top, left, g, out_height, stride, before, dilation):
+    """Copy windows into rows; group g's channels, from output row `top`, window `left` on."""
+    count, rows, windows, size_d, size_h, size_w, channels = columns.shape
+    depth, height, width, pixel = images.shape[1:]
     source, target = images.reshape(-1), columns.reshape(-1)
-    run = size_w * channels
+    run, to_next = size_w * channels, size_d * size_h * size_w * channels
+    first_w, start, stop = left * stride[2] - before[2], windows, windows
+    if dilation[2] == 1 and channels == pixel:
+        start, stop = _whole(windows, first_w, stride[2], width, size_w)
     for n in range(count):
         for r in range(rows):
-            for u in range(size_h):
-                h = (top + r) * stride[0] - padding[0] + u * dilation[0]
-                line = (n * height + h) * width * step + first
-                for j in range(out_width):
-                    to = (((n * rows + r) * out_width + j) * size_h + u) * run
-                    left = j * stride[1] - padding[1]
-                    if h < 0 or h >= height:
-                        target[to : to + run] = 0
-                    elif whole and left >= 0 and left + size_w <= width:
-                        _copy(target, to, source, line + left * step, run)
-                    else:
+            first_d = (top + r) // out_height * stride[0] - before[0]
+            first_h = (top + r) % out_height * stride[1] - before[1]
+            for t in range(size_d):
+                d = first_d + t * dilation[0]
+                for u in range(size_h):
+                    h = first_h + u * dilation[1]
+                    to = (n * rows + r) * windows * to_next + (t * size_h + u) * run
+                    if not (0 <= d < depth and 0 <= h < height):
+                        for j in range(windows):
+                            target[to + j * to_next : to + j * to_next + run] = 0
+                        continue
+                    line = ((n * depth + d) * height + h) * width * pixel + g * channels
+                    for j in range(start, stop):
+                        at = line + (first_w + j * stride[2]) * pixel
+                        _copy(target, to + j * to_next, source, at, run)
+                    for k in range(start + windows - stop):  # those that stick out, or have holes
+                        j = k if k < start else k - start + stop
                         for v in range(size_w):
-                            w = left + v * dilation[1]
-                            into = to + v * channels
+                            w = first_w + j * stride[2] + v * dilation[2]
+                            into = to + j * to_next + v * channels
                             if 0 <= w < width:
-                                _copy(target, into, source, line + w * step, channels)
+                                _copy(target, into, source, line + w * pixel, channels)
                             else:
                                 target[into : into + channels] = 0
 
 
 @njit
-def _col2im(columns, grad_x, top, first, stride, padding, dilation):
+def _col2im(columns, grad_x, top, left, g, out_height, stride, before, dilation):
     """Add rows back to where `_im2col` takes them from."""
-    count, rows, out_width, size_h, size_w, channels = columns.shape
-    height, width, step = grad_x.shape[1:]
-    whole = dilation[1] == 1 and channels == step
+    count, rows, windows, size_d, size_h, size_w, channels = columns.shape
+    depth, height, width, pixel = grad_x.shape[1:]
     source, target = columns.reshape(-1), grad_x.reshape(-1)
-    run = size_w * channels
+    run, to_next = size_w * channels, size_d * size_h * size_w * channels
+    first_w, start, stop = left * stride[2] - before[2], windows, windows
+    if dilation[2] == 1 and channels == pixel:
+        start, stop = _whole(windows, first_w, stride[2], width, size_w)
     for n in range(count):
         for r in range(rows):
-            for u in range(size_h):
-                h = (top + r) * stride[0] - padding[0] + u * dilation[0]
-                if h < 0 or h >= height:
-                    continue
-                line = (n * height + h) * width * step + first
-                for j in range(out_width):
-                    at = (((n * rows + r) * out_width + j) * size_h + u) * run
-                    left = j * stride[1] - padding[1]
-                    if whole and left >= 0 and left + size_w <= width:
-                        _add(target, line + left * step, source, at, run)
+            first_d = (top + r) // out_height * stride[0] - before[0]
+            first_h = (top + r) % out_height * stride[1] - before[1]
+            for t in range(size_d):
+                d = first_d + t * dilation[0]
+                for u in range(size_h):
+                    h = first_h + u * dilation[1]
+                    if not (0 <= d < depth and 0 <= h < height):
                         continue
-                    for v in range(size_w):
-                        w = left + v * dilation[1]
-                        if 0 <= w < width:
-                            _add(target, line + w * step, source, at + v * channels, channels)
-
-
-@njit
-def _depthwise(images, taps, y, stride, padding, dilation):
-    """Each channel has a filter of its own; channels lie side by side, so they are the vector."""
-    height, width = images.shape[1:3]
-    y[:] = 0
-    for n in range(y.shape[0]):
-        for i in range(y.shape[1]):
-            for j in range(y.shape[2]):
-                total = y[n, i, j]
-                for u in range(taps.shape[0]):
-                    h = i * stride[0] - padding[0] + u * dilation[0]
-                    for v in range(taps.shape[1]):
-                        w = j * stride[1] - padding[1] + v * dilation[1]
-                        if 0 <= h < height and 0 <= w < width:
-                            pixel, tap = images[n, h, w], taps[u, v]
-                            for c in range(len(total)):
-                                total[c] += pixel[c] * tap[c]
-
-
-@njit
-def _depthwise_grad_x(grads, taps, grad_x, stride, padding, dilation):
-    height, width = grad_x.shape[1:3]
-    grad_x[:] = 0
-    for n in range(grads.shape[0]):
-        for i in range(grads.shape[1]):
-            for j in range(grads.shape[2]):
-                g = grads[n, i, j]
-                for u in range(taps.shape[0]):
-                    h = i * stride[0] - padding[0] + u * dilation[0]
-                    for v in range(taps.shape[1]):
-                        w = j * stride[1] - padding[1] + v * dilation[1]
-                        if 0 <= h < height and 0 <= w < width:
-                            pixel, tap = grad_x[n, h, w], taps[u, v]
-                            for c in range(len(g)):
-                                pixel[c] += g[c] * tap[c]
-
-
-@njit
-def _depthwise_grad_weight(grads, images, grad_taps, stride, padding, dilation):
-    height, width = images.shape[1:3]
-    for n in range(grads.shape[0]):
-        for i in range(grads.shape[1]):
-            for j in range(grads.shape[2]):
-                g = grads[n, i, j]
-                for u in range(grad_taps.shape[0]):
-                    h = i * stride[0] - padding[0] + u * dilation[0]
-                    for v in range(grad_taps.shape[1]):
-                        w = j * stride[1] - padding[1] + v * dilation[1]
-                        if 0 <= h < height and 0 <= w < width:
-                            pixel, tap = images[n, h, w], grad_taps[u, v]
-                            for c in range(len(g)):
-                                tap[c] += g[c] * pixel[c]
+                    at = (n * rows + r) * windows * to_next + (t * size_h + u) * run
+                    line = ((n * depth + d) * height + h) * width * pixel + g * channels
+                    for j in range(start, stop):
+                        to = line + (first_w + j * stride[2]) * pixel
+                        _add(target, to, source, at + j * to_next, run)
+                    for k in range(start + windows - stop):
+                        j = k if k < start else k - start + stop
+                        for v in range(size_w):
+                            w = first_w + j * stride[2] + v * dilation[2]
+                            if 0 <= w < width:
+                                there = at + j * to_next + v * channels
+                                _add(target, line + w * pixel, source, there, channels)

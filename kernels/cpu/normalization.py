@@ -1,8 +1,9 @@
-"""Batch normalisation on the CPU: per-channel sums and per-channel affine maps.
+"""Normalisation on the CPU: sums and affine maps of channels, and of rows.
 
-An image batch is rows of C channels, a pixel to a row.  With few channels a
-loop over one row is too short to use the vector unit, so rows are taken several
-at a time, as one longer row of T*C numbers whose sums are folded at the end.
+A batch is blocks of rows of C channels, a pixel to a row: an image is a block, or all images
+together are one.  With few channels a loop over one row is too short to use the vector unit, so
+rows are taken several at a time, as one longer row of T*C numbers whose sums are folded at the
+end.  Where images lie channel by channel, each channel is a block with rows of one number.
 
 Sums are float64 and taken of x minus the channel's first value.  Without that
 shift, and in float32, a mean of 1000 over a spread of 1 loses the variance.
@@ -16,23 +17,29 @@ from ._jit import njit
 from ._layout import FAST, channels_last, logical
 
 _WIDE = 256  # numbers in a long row, about: enough to drown the cost of starting one
+_LANES = 32  # sums that run side by side along a row: a sum of its own order cannot be vectorised
 
 
-def moments(x):
-    """x (N, C, *spatial) -> mean and variance of each channel, float64 (C,), in one pass."""
+def moments(x, per_image):
+    """x (N, C, *spatial) -> mean and variance of each channel, float64 (I, C), in one pass.
+
+    I is N if each image has its own (`per_image`), and 1 if all of them share one.
+    """
     if x.dtype not in FAST:
-        return plain.moments(x)
-    rows = _rows(x)
-    shift = rows[0].astype(np.float64)
-    sums, squares = _per_channel(_shifted_sums, rows, rows, shift)
-    mean_of_shifted = sums / len(rows)
+        return plain.moments(x, per_image)
+    blocks = _blocks(x, per_image)
+    shift = np.ascontiguousarray(blocks[:, 0], np.float64)
+    sums, squares = _per_cell(_shifted_sums, blocks, blocks, shift)
+    count = blocks.shape[1]
+    mean_of_shifted = sums / count
     # The variance does not change when all values are shifted: var = E[d^2] - E[d]^2.
-    variance = np.maximum(squares / len(rows) - mean_of_shifted**2, 0.0)
-    return mean_of_shifted + shift, variance
+    variance = np.maximum(squares / count - mean_of_shifted**2, 0.0)
+    shape = (len(x) if per_image else 1, x.shape[1])
+    return (mean_of_shifted + shift).reshape(shape), variance.reshape(shape)
 
 
 def normalize(x, mean, scale, beta):
-    """y = (x - mean) * scale + beta, for each channel; mean, scale, beta are float64 (C,)."""
+    """y = (x - mean) * scale + beta, for each channel; mean, scale, beta are float64 (I, C)."""
     if x.dtype not in FAST:
         return plain.normalize(x, mean, scale, beta)
     centre = mean.astype(x.dtype)
@@ -42,14 +49,17 @@ def normalize(x, mean, scale, beta):
 
 
 def normalize_sums(grad_y, x, mean):
-    """Return sum(grad_y) and sum(grad_y * (x - mean)) of each channel, float64 (C,)."""
+    """Return sum(grad_y) and sum(grad_y * (x - mean)) of each channel, float64 (I, C)."""
     if x.dtype not in FAST:
         return plain.normalize_sums(grad_y, x, mean)
-    return _per_channel(_gradient_sums, _rows(grad_y), _rows(x), mean)
+    blocks = _blocks(x, len(mean) != 1)
+    shift = mean.reshape(blocks.shape[::2])
+    sums, products = _per_cell(_gradient_sums, _blocks_like(grad_y, blocks), blocks, shift)
+    return sums.reshape(mean.shape), products.reshape(mean.shape)
 
 
 def normalize_grad_x(grad_y, x, mean, a, b, c):
-    """grad_x = a * grad_y + b * (x - mean) + c, for each channel; a, b, c, mean float64 (C,)."""
+    """grad_x = a * grad_y + b * (x - mean) + c, for each channel; a, b, c, mean float64 (I, C)."""
     if x.dtype not in FAST:
         return plain.normalize_grad_x(grad_y, x, mean, a, b, c)
     centre = mean.astype(x.dtype)
@@ -57,48 +67,134 @@ def normalize_grad_x(grad_y, x, mean, a, b, c):
     return _affine(grad_y, x, centre, a, b, offset)
 
 
-def _affine(g, x, centre, a, b, c):
-    """Return a * g + b * (x - centre) + c, for each channel, like x."""
-    g_rows, x_rows = _rows(g), _rows(x)
-    y = _buffers.empty(x_rows.shape, x.dtype)
-    count, channels = x_rows.shape
-    repeat = _repeat(channels)
-    coefficients = [np.tile(v.astype(x.dtype), repeat) for v in (a, b, c, centre)]
-    flat = g_rows.reshape(-1), x_rows.reshape(-1), y.reshape(-1)
+def normalize_rows(x, gamma, beta, epsilon, centred):
+    """y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, for each row of x (R, M).
+
+    gamma, beta (M,).  Returns y, and mean and 1 / sqrt(...) of each row, float64 (R,).  Without
+    `centred`, the mean counts as 0, and the variance is the mean square.
+    """
+    if x.dtype not in FAST:
+        return plain.normalize_rows(x, gamma, beta, epsilon, centred)
+    x, gamma, beta = (np.ascontiguousarray(a) for a in (x, gamma, beta))
+    y = _buffers.empty(x.shape, x.dtype)
+    mean, rstd = np.empty(len(x)), np.empty(len(x))
 
     def work(_, start, stop):
-        _affine_rows(*(v[start * channels : stop * channels] for v in flat), *coefficients)
+        part = slice(start, stop)
+        lanes = np.empty(_LANES)
+        _rows(x[part], gamma, beta, epsilon, centred, y[part], mean[part], rstd[part], lanes)
 
-    _parallel.run(work, _parallel.chunks(count, _pieces(x.size)))
-    n, _, *space = x.shape
-    return logical(y.reshape(n, *space, channels)) if space else y
+    _parallel.run(work, _parallel.chunks(len(x)))
+    return y, mean, rstd
 
 
-def _per_channel(kernel, g_rows, x_rows, shift):
-    """Run a summing kernel on fixed pieces of rows and add the pieces up, in order."""
-    count, channels = x_rows.shape
-    repeat = _repeat(channels)
-    pieces = _parallel.chunks(count, _pieces(x_rows.size))
-    sums = np.zeros((len(pieces), 2, repeat * channels))
-    tiled = np.tile(shift, repeat)
-    flat_g, flat_x = g_rows.reshape(-1), x_rows.reshape(-1)
+def normalize_rows_grad(grad_y, x, gamma, mean, rstd, centred):
+    """grad_y, x (R, M), gamma (M,), mean, rstd (R,) -> grad_x, grad_gamma, grad_beta (float64)."""
+    if x.dtype not in FAST:
+        return plain.normalize_rows_grad(grad_y, x, gamma, mean, rstd, centred)
+    grad_y, x, gamma = (np.ascontiguousarray(a) for a in (grad_y, x, gamma))
+    grad_x = _buffers.empty(x.shape, x.dtype)
+    pieces = _parallel.chunks(len(x))
+    sums = np.zeros((2, len(pieces), x.shape[1]))
 
     def work(p, start, stop):
-        part = slice(start * channels, stop * channels)
-        kernel(flat_g[part], flat_x[part], tiled, sums[p, 0], sums[p, 1])
+        part = slice(start, stop)
+        given = grad_y[part], x[part], gamma, mean[part], rstd[part], centred
+        _rows_grad(*given, grad_x[part], sums[0, p], sums[1, p], np.empty((2, _LANES)))
 
     _parallel.run(work, pieces)
-    first, second = sums.reshape(-1, 2, repeat, channels).sum(axis=2).sum(axis=0)
+    grad_gamma, grad_beta = sums.sum(axis=1)
+    return grad_x, grad_gamma, grad_beta
+
+
+def sum_channels(x, before, after):
+    """x (N, C, *spatial) -> the sum over the channels from c - before to c + after, for each c."""
+    if x.dtype not in FAST:
+        return plain.sum_channels(x, before, after)
+    pixels = channels_last(x)
+    rows = pixels.reshape(x.size // max(x.shape[1], 1), x.shape[1])
+    y = _buffers.empty(rows.shape, x.dtype)
+
+    def work(_, start, stop):
+        _sum_channels(rows[start:stop], y[start:stop], before, after)
+
+    _parallel.run(work, _parallel.chunks(len(rows), _pieces(x.size)))
+    return logical(y.reshape(pixels.shape))
+
+
+def _blocks(x, per_image):
+    """x (N, C, *spatial) -> C-contiguous (blocks, rows, channels); the cells are (I, C) in order.
+
+    What shares its statistics is one channel of one block.
+    """
+    n, c = x.shape[:2]
+    pixels = int(np.prod(x.shape[2:]))
+    if per_image and x.ndim > 2 and x.flags.c_contiguous:
+        return x.reshape(n * c, pixels, 1)
+    return channels_last(x).reshape((n, pixels, c) if per_image else (1, n * pixels, c))
+
+
+def _blocks_like(g, blocks):
+    """g (N, C, *spatial) -> in the form of blocks that are another array of this shape."""
+    if blocks.shape[2] == 1 and g.ndim > 2:
+        return np.ascontiguousarray(g).reshape(blocks.shape)
+    return channels_last(g).reshape(blocks.shape)
+
+
+def _affine(g, x, centre, a, b, c):
+    """Return a * g + b * (x - centre) + c, for each cell, like x."""
+    blocks = _blocks(x, len(centre) != 1)
+    g_blocks = blocks if g is x else _blocks_like(g, blocks)
+    y = _buffers.empty(blocks.shape, x.dtype)
+    count, rows, channels = blocks.shape
+    wide = _wide(blocks)
+    coefficients = [v.astype(x.dtype).reshape(count, channels) for v in (a, b, c, centre)]
+    flat = g_blocks.reshape(-1), blocks.reshape(-1), y.reshape(-1)
+
+    def work(_, some, part):
+        tiles = np.empty((4, wide), x.dtype)
+        _affine_blocks(*flat, rows * channels, *some, *part, *coefficients, tiles)
+
+    _parallel.run(work, _work(blocks))
+    if channels != x.shape[1] or x.ndim == 2:
+        return y.reshape(x.shape)
+    return logical(y.reshape(x.shape[0], *x.shape[2:], channels))
+
+
+def _per_cell(kernel, g_blocks, x_blocks, shift):
+    """Run a summing kernel on fixed pieces of blocks and add the pieces up, in order."""
+    count, rows, channels = x_blocks.shape
+    pieces = _work(x_blocks)
+    wide = _wide(x_blocks)
+    parts = {part: i for i, part in enumerate(dict.fromkeys(part for _, part in pieces))}
+    sums = np.zeros((len(parts), 2, count, channels))
+    flat = g_blocks.reshape(-1), x_blocks.reshape(-1)
+
+    def work(_, some, part):
+        tiles = np.empty((3, wide))
+        kernel(*flat, rows * channels, *some, *part, shift, *sums[parts[part]], tiles)
+
+    _parallel.run(work, pieces)
+    first, second = sums.sum(axis=0)
     return first, second
 
 
-def _rows(x):
-    """x (N, C, *spatial) -> C-contiguous (N*spatial, C)."""
-    return channels_last(x).reshape(-1, x.shape[1])
+def _work(blocks):
+    """Cut blocks into pieces: ((first block, last), (first number in each block, last))."""
+    count, rows, channels = blocks.shape
+    most = _pieces(blocks.size)
+    some = _parallel.chunks(count, most)
+    parts = [
+        (start * channels, stop * channels)
+        for start, stop in _parallel.chunks(rows, max(1, most // len(some)))
+    ]
+    return [(b, part) for b in some for part in parts]
 
 
-def _repeat(channels):
-    return max(1, _WIDE // channels)
+def _wide(blocks):
+    """Return how many numbers a long row has: whole rows, about _WIDE."""
+    _, rows, channels = blocks.shape
+    return channels * max(1, min(rows, _WIDE // max(channels, 4)))
 
 
 def _pieces(size):
@@ -106,32 +202,153 @@ def _pieces(size):
 
 
 @njit
-def _shifted_sums(_, x, shift, sums, squares):
-    wide = len(shift)
-    for start in range(0, len(x), wide):
-        row = x[start : start + wide]  # the last one may be shorter
-        for k in range(len(row)):
-            d = row[k] - shift[k]
-            sums[k] += d
-            squares[k] += d * d
+def _shifted_sums(_, x, size, first, last, start, stop, shift, sums, squares, tiles):
+    wide = tiles.shape[1]
+    s, q, d0 = tiles[0], tiles[1], tiles[2]
+    for block in range(first, last):
+        s[:], q[:] = 0.0, 0.0
+        _repeat(shift[block], d0)
+        for at in range(block * size + start, block * size + stop, wide):
+            row = x[at : min(at + wide, block * size + stop)]  # the last one may be shorter
+            for k in range(len(row)):
+                d = row[k] - d0[k]
+                s[k] += d
+                q[k] += d * d
+        _fold(s, sums[block])
+        _fold(q, squares[block])
 
 
 @njit
-def _gradient_sums(grad_y, x, mean, sums, products):
-    wide = len(mean)
-    for start in range(0, len(x), wide):
-        g_row, row = grad_y[start : start + wide], x[start : start + wide]
-        for k in range(len(row)):
+def _gradient_sums(grad_y, x, size, first, last, start, stop, mean, sums, products, tiles):
+    wide = tiles.shape[1]
+    s, p, centre = tiles[0], tiles[1], tiles[2]
+    for block in range(first, last):
+        s[:], p[:] = 0.0, 0.0
+        _repeat(mean[block], centre)
+        for at in range(block * size + start, block * size + stop, wide):
+            end = min(at + wide, block * size + stop)
+            g_row, row = grad_y[at:end], x[at:end]
+            for k in range(len(row)):
+                g = np.float64(g_row[k])
+                s[k] += g
+                p[k] += g * (row[k] - centre[k])
+        _fold(s, sums[block])
+        _fold(p, products[block])
+
+
+@njit
+def _affine_blocks(g, x, y, size, first, last, start, stop, a, b, c, centre, tiles):
+    wide = tiles.shape[1]
+    ta, tb, tc, tm = tiles[0], tiles[1], tiles[2], tiles[3]
+    for block in range(first, last):
+        _repeat(a[block], ta)
+        _repeat(b[block], tb)
+        _repeat(c[block], tc)
+        _repeat(centre[block], tm)
+        for at in range(block * size + start, block * size + stop, wide):
+            end = min(at + wide, block * size + stop)
+            g_row, row, y_row = g[at:end], x[at:end], y[at:end]
+            for k in range(len(row)):
+                y_row[k] = ta[k] * g_row[k] + (tb[k] * (row[k] - tm[k]) + tc[k])
+
+
+@njit
+def _repeat(values, row):
+    """Write the values of a block's channels again and again along a long row."""
+    for start in range(0, len(row), len(values)):
+        for c in range(len(values)):
+            row[start + c] = values[c]
+
+
+@njit
+def _fold(row, sums):
+    """Add what a long row holds for each channel to the channel's sum."""
+    for start in range(0, len(row), len(sums)):
+        for c in range(len(sums)):
+            sums[c] += row[start + c]
+
+
+@njit
+def _rows(x, gamma, beta, epsilon, centred, y, mean, rstd, lanes):
+    count = x.shape[1]
+    for r in range(len(x)):
+        row, y_row = x[r], y[r]
+        m = _sum(row, lanes) / count if centred else 0.0
+        s = 1.0 / np.sqrt(_sum_of_squares(row, m, lanes) / count + epsilon)
+        mean[r], rstd[r] = m, s
+        centre = x.dtype.type(m)
+        scale, rest = x.dtype.type(s), x.dtype.type((centre - m) * s)
+        for k in range(count):
+            y_row[k] = ((row[k] - centre) * scale + rest) * gamma[k] + beta[k]
+
+
+@njit
+def _rows_grad(grad_y, x, gamma, mean, rstd, centred, grad_x, grad_gamma, grad_beta, lanes):
+    count = x.shape[1]
+    for r in range(len(x)):
+        g_row, row, d_row = grad_y[r], x[r], grad_x[r]
+        m, s = mean[r], rstd[r]
+        for k in range(count):
             g = np.float64(g_row[k])
-            sums[k] += g
-            products[k] += g * (row[k] - mean[k])
+            grad_beta[k] += g
+            grad_gamma[k] += g * ((row[k] - m) * s)
+        total, product = _weighted_sums(g_row, gamma, row, m, lanes)
+        # dL/dx = s * (v - mean(v) - z * mean(v * z)),  v = gamma * dL/dy,  z = (x - m) * s
+        centre = x.dtype.type(m)
+        slope = -s * s * s * product / count
+        shift = (-s * total / count if centred else 0.0) + slope * (centre - m)
+        a, b, c = x.dtype.type(s), x.dtype.type(slope), x.dtype.type(shift)
+        for k in range(count):
+            d_row[k] = a * (g_row[k] * gamma[k]) + (b * (row[k] - centre) + c)
 
 
 @njit
-def _affine_rows(g, x, y, a, b, c, centre):
-    wide = len(a)
-    for start in range(0, len(x), wide):
-        end = start + wide
-        g_row, row, y_row = g[start:end], x[start:end], y[start:end]
-        for k in range(len(row)):
-            y_row[k] = a[k] * g_row[k] + (b[k] * (row[k] - centre[k]) + c[k])
+def _sum(row, lanes):
+    lanes = lanes[: len(row)]
+    lanes[:] = 0.0
+    for start in range(0, len(row), len(lanes)):
+        part = row[start : start + len(lanes)]
+        for k in range(len(part)):
+            lanes[k] += part[k]
+    return lanes.sum()
+
+
+@njit
+def _sum_of_squares(row, mean, lanes):
+    lanes = lanes[: len(row)]
+    lanes[:] = 0.0
+    for start in range(0, len(row), len(lanes)):
+        part = row[start : start + len(lanes)]
+        for k in range(len(part)):
+            d = part[k] - mean
+            lanes[k] += d * d
+    return lanes.sum()
+
+
+@njit
+def _weighted_sums(g_row, gamma, row, mean, lanes):
+    totals, products = lanes[0, : len(row)], lanes[1, : len(row)]
+    totals[:], products[:] = 0.0, 0.0
+    for start in range(0, len(row), len(totals)):
+        end = start + len(totals)
+        g_part, weights, part = g_row[start:end], gamma[start:end], row[start:end]
+        for k in range(len(part)):
+            v = np.float64(g_part[k]) * weights[k]
+            totals[k] += v
+            products[k] += v * (part[k] - mean)
+    return totals.sum(), products.sum()
+
+
+@njit
+def _sum_channels(x, y, before, after):
+    channels = x.shape[1]
+    for r in range(len(x)):
+        row, y_row = x[r], y[r]
+        y_row[:] = row
+        for step in range(-before, after + 1):
+            size = channels - abs(step)
+            if step != 0 and size > 0:
+                to, since = max(-step, 0), max(step, 0)
+                total, part = y_row[to : to + size], row[since : since + size]
+                for k in range(len(total)):
+                    total[k] += part[k]

@@ -1,9 +1,16 @@
 """Pooling on the CPU.
 
 Memory is channels-last, so the innermost loop runs over channels that lie side
-by side.  One piece of work is a few images: images share no data, so the
-scatters in the gradients need no lock even where windows overlap.
+by side.  Signals and images are volumes one pixel deep (and high), so one loop
+serves all; pixels and windows are numbered through, row by row.  One piece of
+work is a few images: they share no data, so the scatters in the gradients need
+no lock even where windows overlap.
+
+`spans` holds, for each spatial axis, (starts, counts, step): window i sees the
+`counts[i]` pixels starts[i], starts[i] + step, ... of that axis, at least one.
 """
+
+import math
 
 import numpy as np
 
@@ -12,146 +19,345 @@ from . import _buffers, _parallel
 from ._jit import njit
 from ._layout import FAST, channels_last, logical
 
+_ALL = np.array([0]), np.array([1]), 1  # the span of an axis that is not there
 
-def max_pool2d(x, out_shape, window):
-    """x (N, C, H, W) -> y and winner, both (N, C, OH, OW); winner is int32 h*W + w."""
+
+def max_pool(x, spans):
+    """x (N, C, *IMAGE) -> y and winner (N, C, *OUT); winner is the int32 place d*H*W + h*W + w."""
     if x.dtype not in FAST:
-        return plain.max_pool2d(x, out_shape, window)
-    x = channels_last(x)
+        return plain.max_pool(x, spans)
+    out_shape = _out_shape(x, spans)
     y, winner = _result(out_shape, x.dtype), _result(out_shape, np.int32)
-    sizes = _sizes(window)
-
-    def work(_, start, stop):
-        _max_pool2d(x[start:stop], y[start:stop], winner[start:stop], *sizes)
-
-    _parallel.run(work, _parallel.chunks(len(x)))
+    _each_image(_max_pool, [_rows(x)], [_flat(y), _flat(winner)], *_geometry(x.shape, spans))
     return logical(y), logical(winner)
 
 
-def max_unpool2d(grad_y, winner, image_shape):
-    """grad_y and winner (N, C, OH, OW) -> (N, C, H, W): every value added to its winner's place."""
-    if grad_y.dtype not in FAST:
-        return plain.max_unpool2d(grad_y, winner, image_shape)
-    grad_y, winner = channels_last(grad_y), channels_last(winner)
-    n, c, height, width = image_shape
-    grad_x = _result(image_shape, grad_y.dtype)
-    pixels = grad_x.reshape(n, height * width, c)
-
-    def work(_, start, stop):
-        _max_unpool2d(grad_y[start:stop], winner[start:stop], pixels[start:stop])
-
-    _parallel.run(work, _parallel.chunks(n))
-    return logical(grad_x)
-
-
-def take_winners2d(x, winner):
-    """x (N, C, H, W), winner (N, C, OH, OW) -> the pixels that won (N, C, OH, OW)."""
-    return plain.take_winners2d(x, winner)
-
-
-def sum_pool2d(x, out_shape, window):
-    """x (N, C, H, W) -> the sum of each window (N, C, OH, OW); padding counts as 0."""
+def max_unpool(x, winner, image_shape):
+    """x and winner (N, C, *OUT) -> (N, C, *IMAGE): every value added to its winner's place."""
     if x.dtype not in FAST:
-        return plain.sum_pool2d(x, out_shape, window)
-    x = channels_last(x)
-    y = _result(out_shape, x.dtype)
-    sizes = _sizes(window)
-
-    def work(_, start, stop):
-        _sum_pool2d(x[start:stop], y[start:stop], *sizes)
-
-    _parallel.run(work, _parallel.chunks(len(x)))
+        return plain.max_unpool(x, winner, image_shape)
+    y = _result(image_shape, x.dtype)
+    _each_image(_max_unpool, [_rows(x), _rows(winner)], [_flat(y)])
     return logical(y)
 
 
-def sum_unpool2d(grad_y, image_shape, window):
-    """grad_y (N, C, OH, OW) -> (N, C, H, W): each value added to every pixel of its window."""
-    if grad_y.dtype not in FAST:
-        return plain.sum_unpool2d(grad_y, image_shape, window)
-    grad_y = channels_last(grad_y)
-    grad_x = _result(image_shape, grad_y.dtype)
-    sizes = _sizes(window)
+def take_winners(x, winner):
+    """x (N, C, *IMAGE), winner (N, C, *OUT) -> the pixels that won (N, C, *OUT)."""
+    return plain.take_winners(x, winner)
 
-    def work(_, start, stop):
-        _sum_unpool2d(grad_y[start:stop], grad_x[start:stop], *sizes)
 
-    _parallel.run(work, _parallel.chunks(len(grad_y)))
+def sum_pool(x, spans, scale):
+    """x (N, C, *IMAGE) -> `scale` times the sum of each window (N, C, *OUT)."""
+    if x.dtype not in FAST:
+        return plain.sum_pool(x, spans, scale)
+    y = _result(_out_shape(x, spans), x.dtype)
+    geometry = _geometry(x.shape, spans)
+    _each_image(_sum_pool, [_rows(x)], [_flat(y)], *geometry, x.dtype.type(scale))
+    return logical(y)
+
+
+def sum_unpool(x, image_shape, spans, scale):
+    """x (N, C, *OUT) -> (N, C, *IMAGE): `scale` times each value added to its window's pixels."""
+    if x.dtype not in FAST:
+        return plain.sum_unpool(x, image_shape, spans, scale)
+    y = _result(image_shape, x.dtype)
+    geometry = _geometry(image_shape, spans)
+    _each_image(_sum_unpool, [_rows(x)], [_flat(y)], *geometry, x.dtype.type(scale))
+    return logical(y)
+
+
+def lp_pool(x, spans, p):
+    """x (N, C, *IMAGE) -> (sum |x|^p)^(1/p) of each window (N, C, *OUT).
+
+    Every sum is of multiples of its largest number, so no power over- or underflows.
+    """
+    if x.dtype not in FAST:
+        return plain.lp_pool(x, spans, p)
+    y = _result(_out_shape(x, spans), x.dtype)
+    number = x.dtype.type  # of one type all: mixed ones are computed in double precision
+    _each_image(
+        _lp_pool,
+        [_rows(x)],
+        [_flat(y)],
+        *_geometry(x.shape, spans),
+        number(p),
+        number(1 / p),
+        np.finfo(x.dtype).max,
+    )
+    return logical(y)
+
+
+def lp_unpool(grad_y, x, y, spans, power, odd):
+    """Each grad_y (N, C, *OUT) spread over its window's pixels x (N, C, *IMAGE), in proportion.
+
+    A pixel gets ``grad_y * (|x|/y)^power``, times the sign of x if `odd`; nothing where y is 0.
+    """
+    if x.dtype not in FAST:
+        return plain.lp_unpool(grad_y, x, y, spans, power, odd)
+    grad_x = _result(x.shape, x.dtype)
+    given = [_rows(a) for a in (grad_y, x, y)]
+    geometry = _geometry(x.shape, spans)
+    _each_image(_lp_unpool, given, [_flat(grad_x)], *geometry, x.dtype.type(power), bool(odd))
     return logical(grad_x)
 
 
+def lp_take(v, x, y, spans, power, odd):
+    """Add up each window's v (N, C, *IMAGE) in the proportions of `lp_unpool`: its transpose."""
+    if x.dtype not in FAST:
+        return plain.lp_take(v, x, y, spans, power, odd)
+    taken = _result(y.shape, x.dtype)
+    given = [_rows(a) for a in (v, x, y)]
+    geometry = _geometry(x.shape, spans)
+    _each_image(_lp_take, given, [_flat(taken)], *geometry, x.dtype.type(power), bool(odd))
+    return logical(taken)
+
+
+def _each_image(kernel, given, results, *more):
+    """Run a kernel on fixed pieces of the batch."""
+
+    def work(_, start, stop):
+        kernel(*(a[start:stop] for a in given), *(a[start:stop] for a in results), *more)
+
+    _parallel.run(work, _parallel.chunks(len(results[0])))
+
+
+def _out_shape(x, spans):
+    """Return (N, C, *OUT)."""
+    return (*x.shape[:2], *(len(starts) for starts, _, _ in spans))
+
+
 def _result(shape, dtype):
-    """Return an empty C-contiguous (N, H, W, C) for a logical shape (N, C, H, W)."""
-    n, c, height, width = shape
-    return _buffers.empty((n, height, width, c), dtype)
+    """Return an empty C-contiguous (N, *IMAGE, C) for a logical shape (N, C, *IMAGE)."""
+    n, c, *image = shape
+    return _buffers.empty((n, *image, c), dtype)
 
 
-def _sizes(window):
-    """Return (KH, KW), (SH, SW) and the padding before, (PH, PW)."""
-    return window.size, window.stride, tuple(before for before, _ in window.padding)
+def _rows(x):
+    """x (N, C, *IMAGE) -> C-contiguous (N, PIXELS, C)."""
+    return _flat(channels_last(x))
 
 
-@njit
-def _max_pool2d(x, y, winner, size, stride, padding):
-    images, height, width, channels = x.shape
-    for n in range(images):
-        for i in range(y.shape[1]):
-            top = i * stride[0] - padding[0]
-            for j in range(y.shape[2]):
-                left = j * stride[1] - padding[1]
-                first_h, first_w = max(top, 0), max(left, 0)
-                best, at = y[n, i, j], winner[n, i, j]
-                for c in range(channels):
-                    best[c] = x[n, first_h, first_w, c]
-                    at[c] = first_h * width + first_w
-                for h in range(first_h, min(top + size[0], height)):
-                    for w in range(first_w, min(left + size[1], width)):
-                        pixel, place = x[n, h, w], h * width + w
-                        for c in range(channels):
-                            v, b = pixel[c], best[c]
-                            wins = (v > b) | ((v != v) & (b == b))  # the first NaN wins, and shows
-                            best[c] = v if wins else b
-                            at[c] = place if wins else at[c]
+def _flat(x):
+    """x (N, *IMAGE, C) -> view (N, PIXELS, C)."""
+    return x.reshape(len(x), math.prod(x.shape[1:-1]), x.shape[-1])
+
+
+def _geometry(image_shape, spans):
+    """Return the spans of D, H and W, as three starts, counts and steps, and (H, W)."""
+    three = (_ALL, _ALL, *spans)[-3:]
+    return tuple(zip(*three, strict=True)), (1, 1, *image_shape[2:])[-2:]
 
 
 @njit
-def _max_unpool2d(grad_y, winner, grad_x):
-    grad_x[:] = 0
-    for n in range(grad_y.shape[0]):
-        for i in range(grad_y.shape[1]):
-            for j in range(grad_y.shape[2]):
-                for c in range(grad_y.shape[3]):
-                    grad_x[n, winner[n, i, j, c], c] += grad_y[n, i, j, c]
+def _max_pool(x, y, winner, spans, plane):
+    (d_start, h_start, w_start), (d_count, h_count, w_count), (d_step, h_step, w_step) = spans
+    height, width = plane
+    for n in range(x.shape[0]):
+        o = 0
+        for q in range(len(d_start)):
+            for i in range(len(h_start)):
+                corner, depths, rows = d_start[q] * height + h_start[i], d_count[q], h_count[i]
+                for j in range(len(w_start)):
+                    first, columns = corner * width + w_start[j], w_count[j]
+                    best, at = y[n, o], winner[n, o]
+                    for c in range(x.shape[2]):
+                        best[c] = x[n, first, c]
+                        at[c] = first
+                    for d in range(depths):
+                        for h in range(rows):
+                            row = first + (d * d_step * height + h * h_step) * width
+                            for w in range(columns):
+                                place = row + w * w_step
+                                pixel = x[n, place]
+                                for c in range(x.shape[2]):
+                                    v, b = pixel[c], best[c]
+                                    wins = (v > b) | ((v != v) & (b == b))  # a NaN shows
+                                    best[c] = v if wins else b
+                                    at[c] = place if wins else at[c]
+                    o += 1
 
 
 @njit
-def _sum_pool2d(x, y, size, stride, padding):
-    images, height, width, channels = x.shape
+def _max_unpool(x, winner, y):
     y[:] = 0
+    images, windows, channels = x.shape
     for n in range(images):
-        for i in range(y.shape[1]):
-            top = i * stride[0] - padding[0]
-            for j in range(y.shape[2]):
-                left = j * stride[1] - padding[1]
-                total = y[n, i, j]
-                for h in range(max(top, 0), min(top + size[0], height)):
-                    for w in range(max(left, 0), min(left + size[1], width)):
-                        pixel = x[n, h, w]
-                        for c in range(channels):
-                            total[c] += pixel[c]
+        for o in range(windows):
+            for c in range(channels):
+                y[n, winner[n, o, c], c] += x[n, o, c]
 
 
 @njit
-def _sum_unpool2d(grad_y, grad_x, size, stride, padding):
-    images, height, width, channels = grad_x.shape
+def _sum_pool(x, y, spans, plane, scale):
+    (d_start, h_start, w_start), (d_count, h_count, w_count), (d_step, h_step, w_step) = spans
+    height, width = plane
+    y[:] = 0
+    for n in range(x.shape[0]):
+        o = 0
+        for q in range(len(d_start)):
+            for i in range(len(h_start)):
+                corner, depths, rows = d_start[q] * height + h_start[i], d_count[q], h_count[i]
+                for j in range(len(w_start)):
+                    first, columns = corner * width + w_start[j], w_count[j]
+                    total = y[n, o]
+                    for d in range(depths):
+                        for h in range(rows):
+                            row = first + (d * d_step * height + h * h_step) * width
+                            for w in range(columns):
+                                place = row + w * w_step
+                                pixel = x[n, place]
+                                for c in range(x.shape[2]):
+                                    total[c] += pixel[c]
+                    o += 1
+        whole = y[n].reshape(-1)
+        for k in range(len(whole)):
+            whole[k] *= scale
+
+
+@njit
+def _sum_unpool(x, y, spans, plane, scale):
+    (d_start, h_start, w_start), (d_count, h_count, w_count), (d_step, h_step, w_step) = spans
+    height, width = plane
+    y[:] = 0
+    for n in range(x.shape[0]):
+        o = 0
+        for q in range(len(d_start)):
+            for i in range(len(h_start)):
+                corner, depths, rows = d_start[q] * height + h_start[i], d_count[q], h_count[i]
+                for j in range(len(w_start)):
+                    first, columns = corner * width + w_start[j], w_count[j]
+                    part = x[n, o]
+                    for d in range(depths):
+                        for h in range(rows):
+                            row = first + (d * d_step * height + h * h_step) * width
+                            for w in range(columns):
+                                place = row + w * w_step
+                                pixel = y[n, place]
+                                for c in range(x.shape[2]):
+                                    pixel[c] += scale * part[c]
+                    o += 1
+
+
+@njit
+def _lp_pool(x, y, spans, plane, p, root, most):
+    (d_start, h_start, w_start), (d_count, h_count, w_count), (d_step, h_step, w_step) = spans
+    height, width = plane
+    sums, ratio = np.empty(x.shape[2], x.dtype), np.empty(x.shape[2], x.dtype)
+    for n in range(x.shape[0]):
+        o = 0
+        for q in range(len(d_start)):
+            for i in range(len(h_start)):
+                corner, depths, rows = d_start[q] * height + h_start[i], d_count[q], h_count[i]
+                for j in range(len(w_start)):
+                    first, columns = corner * width + w_start[j], w_count[j]
+                    scale = y[n, o]
+                    scale[:] = 0
+                    for d in range(depths):
+                        for h in range(rows):
+                            row = first + (d * d_step * height + h * h_step) * width
+                            for w in range(columns):
+                                place = row + w * w_step
+                                pixel = x[n, place]
+                                for c in range(x.shape[2]):
+                                    scale[c] = max(scale[c], abs(pixel[c]))
+                    for c in range(x.shape[2]):
+                        # inf / inf were NaN; and NaN or zeros alone need no scale
+                        scale[c] = min(scale[c], most) if scale[c] > 0 else 1
+                    sums[:] = 0
+                    for d in range(depths):
+                        for h in range(rows):
+                            row = first + (d * d_step * height + h * h_step) * width
+                            for w in range(columns):
+                                place = row + w * w_step
+                                pixel = x[n, place]
+                                for c in range(x.shape[2]):
+                                    ratio[c] = abs(pixel[c]) / scale[c]
+                                _raise(ratio, p)
+                                for c in range(x.shape[2]):
+                                    sums[c] += ratio[c]
+                    _raise(sums, root)
+                    for c in range(x.shape[2]):
+                        scale[c] *= sums[c]
+                    o += 1
+
+
+@njit
+def _lp_unpool(grad_y, x, y, grad_x, spans, plane, power, odd):
+    (d_start, h_start, w_start), (d_count, h_count, w_count), (d_step, h_step, w_step) = spans
+    height, width = plane
     grad_x[:] = 0
-    for n in range(images):
-        for i in range(grad_y.shape[1]):
-            top = i * stride[0] - padding[0]
-            for j in range(grad_y.shape[2]):
-                left = j * stride[1] - padding[1]
-                g = grad_y[n, i, j]
-                for h in range(max(top, 0), min(top + size[0], height)):
-                    for w in range(max(left, 0), min(left + size[1], width)):
-                        pixel = grad_x[n, h, w]
-                        for c in range(channels):
-                            pixel[c] += g[c]
+    share = np.empty(x.shape[2], x.dtype)
+    for n in range(x.shape[0]):
+        o = 0
+        for q in range(len(d_start)):
+            for i in range(len(h_start)):
+                corner, depths, rows = d_start[q] * height + h_start[i], d_count[q], h_count[i]
+                for j in range(len(w_start)):
+                    first, columns = corner * width + w_start[j], w_count[j]
+                    g, whole = grad_y[n, o], y[n, o]
+                    for d in range(depths):
+                        for h in range(rows):
+                            row = first + (d * d_step * height + h * h_step) * width
+                            for w in range(columns):
+                                place = row + w * w_step
+                                _share(x[n, place], whole, power, odd, share)
+                                grad_pixel = grad_x[n, place]
+                                for c in range(x.shape[2]):
+                                    grad_pixel[c] += g[c] * share[c]
+                    o += 1
+
+
+@njit
+def _lp_take(v, x, y, taken, spans, plane, power, odd):
+    (d_start, h_start, w_start), (d_count, h_count, w_count), (d_step, h_step, w_step) = spans
+    height, width = plane
+    taken[:] = 0
+    share = np.empty(x.shape[2], x.dtype)
+    for n in range(x.shape[0]):
+        o = 0
+        for q in range(len(d_start)):
+            for i in range(len(h_start)):
+                corner, depths, rows = d_start[q] * height + h_start[i], d_count[q], h_count[i]
+                for j in range(len(w_start)):
+                    first, columns = corner * width + w_start[j], w_count[j]
+                    total, whole = taken[n, o], y[n, o]
+                    for d in range(depths):
+                        for h in range(rows):
+                            row = first + (d * d_step * height + h * h_step) * width
+                            for w in range(columns):
+                                place = row + w * w_step
+                                _share(x[n, place], whole, power, odd, share)
+                                part = v[n, place]
+                                for c in range(x.shape[2]):
+                                    total[c] += part[c] * share[c]
+                    o += 1
+
+
+@njit
+def _raise(a, exponent):
+    """Raise numbers >= 0 to a power, in place; to the usual ones without the slow function."""
+    if exponent == 0:
+        for c in range(len(a)):
+            a[c] = a[c] * 0 + 1  # NaN stays
+    elif exponent == 2:
+        for c in range(len(a)):
+            a[c] *= a[c]
+    elif exponent == 0.5:
+        for c in range(len(a)):
+            a[c] = np.sqrt(a[c])
+    elif exponent != 1:
+        for c in range(len(a)):
+            a[c] = a[c] ** exponent
+
+
+@njit
+def _share(x, y, power, odd, share):
+    """Write (|x|/y)^power, times the sign of x if odd; 0 where y is 0 or it were infinite."""
+    for c in range(len(share)):
+        share[c] = abs(x[c]) / y[c]
+    _raise(share, power)
+    for c in range(len(share)):
+        # Where x is 0, powers below 0 have no value, and a sign is 0 whatever stands beside it.
+        none = (y[c] == 0) | ((x[c] == 0) & (power < odd))
+        signed = -share[c] if odd & (x[c] < 0) else share[c]
+        share[c] = 0 if none else signed

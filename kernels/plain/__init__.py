@@ -3,18 +3,76 @@
 The names here are the kernel interface; cpu/ and cuda/ have the same.
 """
 
-from .activation import relu, relu_grad
+from .activation import (
+    elu,
+    elu_grad,
+    erf,
+    gelu,
+    gelu_grad,
+    gelu_tanh,
+    gelu_tanh_grad,
+    hard_swish,
+    hard_swish_grad,
+    hard_tanh,
+    hard_tanh_grad,
+    leaky_relu,
+    leaky_relu_grad,
+    mish,
+    mish_grad,
+    relu,
+    relu_grad,
+    sigmoid,
+    silu,
+    silu_grad,
+    softplus,
+    softplus_grad,
+    softsign,
+)
 from .augmentation import standardize, warp_affine
-from .convolution import conv2d, conv2d_grad_weight, conv2d_grad_x
+from .convolution import col2im, conv, conv_grad_weight, conv_grad_x, im2col
+from .indexing import add_rows
 from .linear import matmul
-from .normalization import moments, normalize, normalize_grad_x, normalize_sums
+from .normalization import (
+    moments,
+    normalize,
+    normalize_grad_x,
+    normalize_rows,
+    normalize_rows_grad,
+    normalize_sums,
+    sum_channels,
+)
 from .optimizer import adam_update, sgd_update, sum_of_squares
-from .pooling import max_pool2d, max_unpool2d, sum_pool2d, sum_unpool2d, take_winners2d
+from .pooling import (
+    lp_pool,
+    lp_take,
+    lp_unpool,
+    max_pool,
+    max_unpool,
+    sum_pool,
+    sum_unpool,
+    take_winners,
+)
 from .random import philox_words
+from .regions import (
+    iou_matrix,
+    nms,
+    roi_max_pool,
+    roi_max_unpool,
+    roi_sample,
+    roi_spread,
+    roi_take_winners,
+)
+from .resize import sample_axis, spread_axis
 
 __all__ = [
-    "adam_update", "conv2d", "conv2d_grad_weight", "conv2d_grad_x", "matmul", "max_pool2d",
-    "max_unpool2d", "moments", "normalize", "normalize_grad_x", "normalize_sums", "philox_words",
-    "relu", "relu_grad", "sgd_update", "standardize", "sum_of_squares", "sum_pool2d",
-    "sum_unpool2d", "take_winners2d", "warp_affine",
+    "adam_update", "add_rows", "col2im", "conv", "conv_grad_weight", "conv_grad_x", "elu",
+    "elu_grad", "erf", "gelu", "gelu_grad", "gelu_tanh", "gelu_tanh_grad", "hard_swish",
+    "hard_swish_grad", "hard_tanh", "hard_tanh_grad", "im2col", "iou_matrix", "leaky_relu",
+    "leaky_relu_grad", "lp_pool", "lp_take", "lp_unpool", "matmul", "max_pool", "max_unpool",
+    "mish", "mish_grad", "moments", "nms", "normalize", "normalize_grad_x", "normalize_rows",
+    "normalize_rows_grad", "normalize_sums", "philox_words", "relu", "relu_grad", "roi_max_pool",
+    "roi_max_unpool", "roi_sample", "roi_spread", "roi_take_winners", "sample_axis", "sgd_update",
+    "sigmoid", "silu", "silu_grad", "softplus", "softplus_grad", "softsign", "spread_axis",
+    "standardize", "sum_channels", "sum_of_squares", "sum_pool", "sum_unpool", "take_winners",
+    "warp_affine",
 ]  # fmt: skip

@@ -56,7 +56,7 @@ def add_windows(parts, image_shape, window):
 
 def array_module(x):
     """Return numpy or cupy, whichever made x."""
-    if isinstance(x, np.ndarray):
+    if isinstance(x, np.ndarray | np.generic):  # an expression of arrays () is an np.generic
         return np
     import cupy
 

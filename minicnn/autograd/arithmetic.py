@@ -6,49 +6,14 @@ gets the sum of its gradients.
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
+from minicnn.autograd._operands import Operand, no_truth, pair
+from minicnn.autograd.choosing import where
+from minicnn.autograd.exponential import log
+from minicnn.autograd.rounding import flat
 from minicnn.autograd.shaping import sum_to
 from minicnn.autograd.tensor import Lifted, Tensor, differentiable, of_output
-from minicnn.backend import Array, array_module
-from minicnn.errors import ConfigError, DeviceError, ShapeError
-
-Operand = Any  # a Tensor, an ndarray or a number: what may stand beside a Tensor
-
-
-def _pair(op: str, a: Operand, b: Operand) -> tuple[Any, Any]:
-    """Return both operands as Tensors of shapes that broadcast, on one device.
-
-    A Python number takes the type of the tensor beside it (NumPy's rule).
-    """
-    if not isinstance(a, Tensor):
-        a = Tensor(_like(a, b))
-    if not isinstance(b, Tensor):
-        b = Tensor(_like(b, a))
-    if a.shape != b.shape:
-        try:
-            np.broadcast_shapes(a.shape, b.shape)
-        except ValueError:
-            raise ShapeError(
-                f"{op}: shapes {a.shape} and {b.shape} do not broadcast; axes must be equal or 1, "
-                "counted from the last"
-            ) from None
-    if a.device != b.device:
-        raise DeviceError(
-            f"{op}: one operand is on {a.device}, the other on {b.device}; move one with .to(...)"
-        )
-    return a, b
-
-
-def _like(value: Any, other: Any) -> Array:
-    if not isinstance(value, bool | int | float):
-        return value if isinstance(value, np.ndarray) else Tensor(value).data
-    if not hasattr(other, "dtype"):
-        return Tensor(value).data
-    other = other.data if isinstance(other, Tensor) else other
-    return array_module(other).asarray(value, dtype=np.result_type(other.dtype, value))
+from minicnn.backend import array_module
+from minicnn.errors import DTypeError
 
 
 @differentiable
@@ -65,7 +30,7 @@ def add(a: Operand, b: Operand) -> Lifted:
     Tensor
         The sum, of the broadcast shape.
     """
-    a, b = _pair("add", a, b)
+    a, b = pair("add", a, b)
     shape_a, shape_b = a.shape, b.shape
     return a.data + b.data, (lambda g: sum_to(g, shape_a), lambda g: sum_to(g, shape_b))
 
@@ -77,14 +42,16 @@ def subtract(a: Operand, b: Operand) -> Lifted:
     Parameters
     ----------
     a, b : Tensor, ndarray or number
-        Shapes that broadcast.
+        Shapes that broadcast; not both of bool.
 
     Returns
     -------
     Tensor
         The difference, of the broadcast shape.
     """
-    a, b = _pair("subtract", a, b)
+    a, b = pair("subtract", a, b)
+    if a.dtype == b.dtype:
+        no_truth("subtract", a)
     shape_a, shape_b = a.shape, b.shape
     return a.data - b.data, (lambda g: sum_to(g, shape_a), lambda g: sum_to(-g, shape_b))
 
@@ -103,7 +70,7 @@ def multiply(a: Operand, b: Operand) -> Lifted:
     Tensor
         The product, of the broadcast shape.
     """
-    a, b = _pair("multiply", a, b)
+    a, b = pair("multiply", a, b)
 
     def grad_a(grad_y: Tensor) -> Tensor:
         return sum_to(grad_y * b, a.shape)
@@ -128,7 +95,7 @@ def divide(a: Operand, b: Operand) -> Lifted:
     Tensor
         The quotient, of the broadcast shape.
     """
-    a, b = _pair("divide", a, b)
+    a, b = pair("divide", a, b)
 
     def grad_a(grad_y: Tensor) -> Tensor:
         return sum_to(grad_y / b, a.shape)
@@ -141,8 +108,116 @@ def divide(a: Operand, b: Operand) -> Lifted:
 
 
 @differentiable
+def floor_divide(a: Operand, b: Operand) -> Lifted:
+    """Divide and round down: ``y = floor(a / b)``. It is flat between its jumps: no gradient flows.
+
+    Parameters
+    ----------
+    a, b : Tensor, ndarray or number
+        Shapes that broadcast.
+
+    Returns
+    -------
+    Tensor
+        The quotient, of the broadcast shape; its gradients are 0.
+    """
+    a, b = pair("floor_divide", a, b)
+    shape_a, shape_b = a.shape, b.shape
+    return a.data // b.data, (
+        lambda g: sum_to(flat(g), shape_a),
+        lambda g: sum_to(flat(g), shape_b),
+    )
+
+
+@differentiable
+def mod(a: Operand, b: Operand) -> Lifted:
+    """Take what division leaves, with the sign of `b`: ``y = a - floor(a / b) * b``.
+
+    The rule of Python's ``%``; `fmod` has that of C. Between the jumps of the quotient,
+    ``dL/da = dL/dy`` and ``dL/db = -dL/dy * floor(a / b)``.
+
+    Parameters
+    ----------
+    a, b : Tensor, ndarray or number
+        Shapes that broadcast.
+
+    Returns
+    -------
+    Tensor
+        The remainder, of the broadcast shape.
+    """
+    a, b = pair("mod", a, b)
+
+    def grad_b(grad_y: Tensor) -> Tensor:
+        return sum_to(-grad_y * Tensor(a.data // b.data), b.shape)
+
+    return a.data % b.data, (lambda g: sum_to(g, a.shape), grad_b)
+
+
+@differentiable
+def fmod(a: Operand, b: Operand) -> Lifted:
+    """Take what division leaves, with the sign of `a`: ``y = a - truncated(a / b) * b``.
+
+    The rule of C's ``fmod`` (``%`` on its whole numbers); `mod` has that of Python. Between the
+    jumps of the quotient, ``dL/da = dL/dy`` and ``dL/db = -dL/dy * truncated(a / b)``.
+
+    Parameters
+    ----------
+    a, b : Tensor, ndarray or number
+        Shapes that broadcast.
+
+    Returns
+    -------
+    Tensor
+        The remainder, of the broadcast shape.
+    """
+    a, b = pair("fmod", a, b)
+    xp = array_module(a.data)
+
+    def grad_b(grad_y: Tensor) -> Tensor:
+        return sum_to(-grad_y * Tensor(xp.trunc(a.data / b.data)), b.shape)
+
+    return xp.fmod(a.data, b.data), (lambda g: sum_to(g, a.shape), grad_b)
+
+
+@differentiable
 def negative(x: Tensor) -> Lifted:
     """Negate: ``y = -x``.
+
+    Parameters
+    ----------
+    x : Tensor
+        Any shape; not of bool.
+
+    Returns
+    -------
+    Tensor
+        Of x's shape.
+    """
+    no_truth("negative", x)
+    return -x.data, (lambda g: -g,)
+
+
+@differentiable
+def reciprocal(x: Tensor) -> Lifted:
+    """Compute ``y = 1 / x``; ``dL/dx = -dL/dy * y**2``.
+
+    Parameters
+    ----------
+    x : Tensor
+        Any shape; 0 gives an infinity. Whole numbers become floats.
+
+    Returns
+    -------
+    Tensor
+        Of x's shape.
+    """
+    return 1.0 / x.data, (of_output(lambda g, y: -g * y * y),)
+
+
+@differentiable
+def square(x: Tensor) -> Lifted:
+    """Multiply by itself: ``y = x**2``; ``dL/dx = dL/dy * 2 x``.
 
     Parameters
     ----------
@@ -154,7 +229,7 @@ def negative(x: Tensor) -> Lifted:
     Tensor
         Of x's shape.
     """
-    return -x.data, (lambda g: -g,)
+    return x.data * x.data, (lambda g: g * (2.0 * x),)
 
 
 @differentiable
@@ -173,8 +248,18 @@ def power(a: Operand, b: Operand) -> Lifted:
     -------
     Tensor
         The power, of the broadcast shape.
+
+    Raises
+    ------
+    DTypeError
+        If a whole number is raised to a negative one: the result is a fraction.
     """
-    a, b = _pair("power", a, b)
+    a, b = pair("power", a, b)
+    if a.dtype.kind in "iu" and b.dtype.kind == "i" and (b.data < 0).any():
+        raise DTypeError(
+            f"power: whole numbers {a.shape} to a negative power {b.shape} are fractions; use "
+            ".astype('float32')"
+        )
 
     def grad_a(grad_y: Tensor) -> Tensor:
         # b == 0 is set apart: 0 * 0**-1 would be NaN where the derivative of a constant is 0.
@@ -187,57 +272,6 @@ def power(a: Operand, b: Operand) -> Lifted:
         return sum_to(grad_y * y * logarithm, b.shape)
 
     return a.data**b.data, (grad_a, grad_b)
-
-
-@differentiable
-def exp(x: Tensor) -> Lifted:
-    """Compute ``y = e**x``, whose derivative is y itself.
-
-    Parameters
-    ----------
-    x : Tensor
-        Any shape.
-
-    Returns
-    -------
-    Tensor
-        Of x's shape.
-    """
-    return array_module(x.data).exp(x.data), (of_output(lambda g, y: g * y),)
-
-
-@differentiable
-def log(x: Tensor) -> Lifted:
-    """Compute the natural logarithm; ``dL/dx = dL/dy / x``.
-
-    Parameters
-    ----------
-    x : Tensor
-        Any shape; positive (0 gives -inf, less gives NaN, as in NumPy).
-
-    Returns
-    -------
-    Tensor
-        Of x's shape.
-    """
-    return array_module(x.data).log(x.data), (lambda g: g / x,)
-
-
-@differentiable
-def sqrt(x: Tensor) -> Lifted:
-    """Compute the square root; ``dL/dx = dL/dy / (2 y)``.
-
-    Parameters
-    ----------
-    x : Tensor
-        Any shape; not negative. At 0 the slope is infinite.
-
-    Returns
-    -------
-    Tensor
-        Of x's shape.
-    """
-    return array_module(x.data).sqrt(x.data), (of_output(lambda g, y: g / (2.0 * y)),)
 
 
 @differentiable
@@ -255,182 +289,13 @@ def absolute(x: Tensor) -> Lifted:
         Of x's shape.
     """
     xp = array_module(x.data)
-    sign = Tensor(xp.sign(x.data))
-    return xp.abs(x.data), (lambda g: g * sign,)
+    return xp.abs(x.data), (lambda g: g * Tensor(xp.sign(x.data)),)
 
 
 @differentiable
-def maximum(a: Operand, b: Operand) -> Lifted:
-    """Take the larger of two; where they are equal, each gets half of the gradient.
-
-    Parameters
-    ----------
-    a, b : Tensor, ndarray or number
-        Shapes that broadcast.
-
-    Returns
-    -------
-    Tensor
-        Of the broadcast shape. NaN wins.
-    """
-    a, b = _pair("maximum", a, b)
-    return array_module(a.data).maximum(a.data, b.data), _of_the_winner(a, b, a.data > b.data)
-
-
-@differentiable
-def minimum(a: Operand, b: Operand) -> Lifted:
-    """Take the smaller of two; where they are equal, each gets half of the gradient.
-
-    Parameters
-    ----------
-    a, b : Tensor, ndarray or number
-        Shapes that broadcast.
-
-    Returns
-    -------
-    Tensor
-        Of the broadcast shape. NaN wins.
-    """
-    a, b = _pair("minimum", a, b)
-    return array_module(a.data).minimum(a.data, b.data), _of_the_winner(a, b, a.data < b.data)
-
-
-def _of_the_winner(a: Tensor, b: Tensor, leads: Array) -> tuple[Any, Any]:
-    """Pull-backs that route the gradient to `a` where it leads or is NaN, halves where they tie."""
-    wins = leads | (a.data != a.data)
-    share = Tensor((0.5 * (a.data == b.data) + wins).astype(a.dtype))
-    return (
-        lambda g: sum_to(g * share, a.shape),
-        lambda g: sum_to(g * (1.0 - share), b.shape),
-    )
-
-
-@differentiable
-def clip(x: Tensor, low: float | None = None, high: float | None = None) -> Lifted:
-    """Limit to the range from `low` to `high`; outside of it the slope is 0.
-
-    Parameters
-    ----------
-    x : Tensor
-        Any shape.
-    low, high : number, optional
-        The bounds; None for none.
-
-    Returns
-    -------
-    Tensor
-        Of x's shape.
-
-    Raises
-    ------
-    ConfigError
-        If both bounds are None or `low` is above `high`.
-    """
-    if low is None and high is None:
-        raise ConfigError("clip: needs low, high or both, got neither")
-    if low is not None and high is not None and low > high:
-        raise ConfigError(f"clip: low {low} is above high {high}; swap them")
-    xp = array_module(x.data)
-    inside = xp.ones(x.shape, bool)
-    if low is not None:
-        inside &= x.data >= low
-    if high is not None:
-        inside &= x.data <= high
-    passes = Tensor(inside.astype(x.dtype))
-    return xp.clip(x.data, low, high), (lambda g: g * passes,)
-
-
-def where(condition: Any, a: Operand, b: Operand) -> Tensor:
-    """Choose from `a` where the condition holds, else from `b`.
-
-    Parameters
-    ----------
-    condition : Tensor or ndarray of bool
-        A shape that broadcasts with the others.
-    a, b : Tensor, ndarray or number
-        Shapes that broadcast.
-
-    Returns
-    -------
-    Tensor
-        Of the broadcast shape; the branch that was not chosen gets no gradient.
-    """
-    chosen = condition.data if isinstance(condition, Tensor) else condition
-    return _where(a, b, chosen)
-
-
-@differentiable
-def _where(a: Operand, b: Operand, condition: Array) -> Lifted:
-    a, b = _pair("where", a, b)
-    xp = array_module(a.data)
-    try:
-        y = xp.where(condition, a.data, b.data)
-    except ValueError:
-        raise ShapeError(
-            f"where: condition {np.shape(condition)}, a {a.shape} and b {b.shape} do not "
-            "broadcast; axes must be equal or 1, counted from the last"
-        ) from None
-    return y, (
-        lambda g: sum_to(_where(g, 0.0, condition), a.shape),
-        lambda g: sum_to(_where(0.0, g, condition), b.shape),
-    )
-
-
-@differentiable
-def tanh(x: Tensor) -> Lifted:
-    """Compute the hyperbolic tangent; ``dL/dx = dL/dy * (1 - y**2)``.
-
-    It saturates: where |x| is large, the slope vanishes, and with it the gradient.
-
-    Parameters
-    ----------
-    x : Tensor
-        Any shape.
-
-    Returns
-    -------
-    Tensor
-        Of x's shape, between -1 and 1.
-    """
-    return array_module(x.data).tanh(x.data), (of_output(lambda g, y: g * (1.0 - y * y)),)
-
-
-def compare(name: str, a: Operand, b: Operand) -> Tensor:
-    """Compare element by element with the array function `name`; a Tensor of bool, no gradient."""
-    a, b = _pair(name, a, b)
-    return Tensor(getattr(array_module(a.data), name)(a.data, b.data))
-
-
-def to(x: Tensor, device: str) -> Tensor:
+def to(x: Tensor, device: str) -> Lifted:
     """Return `x` on another device; see `minicnn.set_device` for their names."""
-    return _to(x, device)
-
-
-@differentiable
-def _to(x: Tensor, device: str) -> Lifted:
     from minicnn.backend.device import to_device
 
     home = x.device
     return to_device(x.data, device), (lambda g: to(g, home),)
-
-
-__all__ = [
-    "Operand",
-    "absolute",
-    "add",
-    "clip",
-    "compare",
-    "divide",
-    "exp",
-    "log",
-    "maximum",
-    "minimum",
-    "multiply",
-    "negative",
-    "power",
-    "sqrt",
-    "subtract",
-    "tanh",
-    "to",
-    "where",
-]

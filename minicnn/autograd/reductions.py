@@ -1,35 +1,21 @@
-"""Ops that summarise axes, and the matrix product."""
+"""Ops that summarise axes; half precision is summed in single precision."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
-from minicnn.autograd.shaping import astype, broadcast_to, reshape, sum_to, transpose
-from minicnn.autograd.tensor import Lifted, Tensor, differentiable
-from minicnn.backend import array_module, kernels_for
-from minicnn.errors import DeviceError, ShapeError
-
-Axis = int | tuple[int, ...] | None
-
-
-def _axes(op: str, x: Tensor, axis: Axis) -> tuple[int, ...]:
-    """Return the axes to reduce as sorted, non-negative numbers."""
-    if axis is None:
-        return tuple(range(x.ndim))
-    given = (axis,) if isinstance(axis, int | np.integer) else tuple(axis)
-    if any(not -x.ndim <= a < x.ndim for a in given) or len({a % x.ndim for a in given}) < len(
-        given
-    ):
-        raise ShapeError(f"{op}: axis {axis} does not fit shape {x.shape}")
-    return tuple(sorted(a % x.ndim for a in given))
-
-
-def _kept(x: Tensor, axes: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape of x with length 1 along `axes`."""
-    return tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+from minicnn.autograd._checks import Axis, Shape, axes_of, count, kept, tensor_of
+from minicnn.autograd.arithmetic import absolute
+from minicnn.autograd.choosing import where
+from minicnn.autograd.exponential import exp, sqrt
+from minicnn.autograd.extremes import max
+from minicnn.autograd.shaping import astype, broadcast_to, reshape
+from minicnn.autograd.tensor import Lifted, Tensor, differentiable, of_output
+from minicnn.autograd.watching import composed
+from minicnn.backend import array_module
+from minicnn.errors import ConfigError
 
 
 @differentiable
@@ -48,26 +34,31 @@ def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Lifted:
     Returns
     -------
     Tensor
-        The sums; every summand gets the gradient of its sum.
+        The sums, of nothing 0; every summand gets the gradient of its sum. Small whole numbers
+        and bool are summed as int64.
 
     Raises
     ------
     ShapeError
         If there is no such axis.
     """
-    axes = _axes("sum", x, axis)
-    kept, before = _kept(x, axes), x.shape
-    y = x.data.sum(axis=axes, keepdims=keepdims)
-    return y, (lambda g: broadcast_to(reshape(g, kept), before),)
+    axes, before = axes_of("sum", axis, x.shape), x.shape
+    shape = kept(before, axes)
+    if x.dtype == np.float16:
+        y = x.data.sum(axis=axes, keepdims=keepdims, dtype=np.float32).astype(x.dtype)
+    else:
+        y = x.data.sum(axis=axes, keepdims=keepdims)
+    return y, (lambda g: broadcast_to(reshape(g, shape), before),)
 
 
+@composed
 def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Average over axes.
 
     Parameters
     ----------
     x : Tensor
-        Any shape; of floats.
+        Any shape.
     axis : int or tuple of int, optional
         Over which axes; by default all.
     keepdims : bool, default False
@@ -76,26 +67,29 @@ def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     Returns
     -------
     Tensor
-        The means; of no elements, NaN.
+        The means, floats; of nothing NaN.
 
     Raises
     ------
     ShapeError
         If there is no such axis.
     """
+    x = tensor_of(x)
+    axes = axes_of("mean", axis, x.shape)
     if x.dtype == np.float16:  # whose sums overflow at 65504
-        return astype(mean(astype(x, np.float32), axis, keepdims), np.float16)
-    count = math.prod(x.shape[a] for a in _axes("mean", x, axis))
-    return sum(x, axis, keepdims) * (1.0 / count if count else math.nan)
+        return astype(mean(astype(x, np.float32), axes, keepdims), np.float16)
+    n = count(x.shape, axes)
+    return sum(x, axes, keepdims) * (1.0 / n if n else math.nan)
 
 
+@composed
 def var(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Compute the variance over axes: the mean of the squared deviations from the mean.
 
     Parameters
     ----------
     x : Tensor
-        Any shape; of floats.
+        Any shape.
     axis : int or tuple of int, optional
         Over which axes; by default all.
     keepdims : bool, default False
@@ -104,194 +98,155 @@ def var(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     Returns
     -------
     Tensor
-        The variances (divided by n, not n - 1), in two passes, so that a large mean does no harm.
+        The variances, floats (divided by n, not n - 1), in two passes, so that a large mean does
+        no harm; of nothing NaN.
 
     Raises
     ------
     ShapeError
         If there is no such axis.
     """
-    _axes("var", x, axis)
-    deviation = x - mean(x, axis, keepdims=True)
-    return mean(deviation * deviation, axis, keepdims)
+    x = tensor_of(x)
+    axes = axes_of("var", axis, x.shape)
+    if x.dtype == np.float16:
+        return astype(var(astype(x, np.float32), axes, keepdims), np.float16)
+    deviation = x - mean(x, axes, keepdims=True)
+    return mean(deviation * deviation, axes, keepdims)
 
 
-@differentiable
-def max(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Lifted:
-    """Take the largest element along axes.
-
-    Parameters
-    ----------
-    x : Tensor
-        Any shape.
-    axis : int or tuple of int, optional
-        Along which axes; by default all.
-    keepdims : bool, default False
-        Whether those axes stay, with length 1.
-
-    Returns
-    -------
-    Tensor
-        The maxima; elements that tie share the gradient equally.
-
-    Raises
-    ------
-    ShapeError
-        If there is no such axis, or nothing to choose from.
-    """
-    return _extreme("max", x, axis, keepdims)
-
-
-@differentiable
-def min(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Lifted:
-    """Take the smallest element along axes.
+@composed
+def std(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Compute the standard deviation over axes: the square root of the variance.
 
     Parameters
     ----------
     x : Tensor
         Any shape.
     axis : int or tuple of int, optional
-        Along which axes; by default all.
+        Over which axes; by default all.
     keepdims : bool, default False
         Whether those axes stay, with length 1.
 
     Returns
     -------
     Tensor
-        The minima; elements that tie share the gradient equally.
+        The deviations, floats (with division by n, not n - 1); of nothing NaN. Where all elements
+        are equal the root has no slope; the gradient is 0 there.
 
     Raises
     ------
     ShapeError
-        If there is no such axis, or nothing to choose from.
+        If there is no such axis.
     """
-    return _extreme("min", x, axis, keepdims)
+    x = tensor_of(x)
+    axes = axes_of("std", axis, x.shape)
+    if x.dtype == np.float16:
+        return astype(std(astype(x, np.float32), axes, keepdims), np.float16)
+    return _root(var(x, axes, keepdims))
 
 
-def _extreme(name: str, x: Tensor, axis: Axis, keepdims: bool) -> Lifted:
-    axes = _axes(name, x, axis)
-    kept, before = _kept(x, axes), x.shape
-    _check_not_empty(name, x, axes)
-    y = getattr(array_module(x.data), name)(x.data, axis=axes, keepdims=True)
-    wins = (x.data == y).astype(x.dtype)
+@composed
+def norm(x: Tensor, order: float = 2, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Measure the length of vectors along axes: ``(sum |x|**p)**(1/p)`` for order p.
 
-    def grad_x(grad_y: Tensor) -> Tensor:
-        share = Tensor(wins / wins.sum(axis=axes, keepdims=True))
-        return broadcast_to(reshape(grad_y, kept), before) * share
+    Parameters
+    ----------
+    x : Tensor
+        Any shape.
+    order : float, default 2
+        At least 1; math.inf: ``max |x|``.
+    axis : int or tuple of int, optional
+        Over which axes; by default all.
+    keepdims : bool, default False
+        Whether those axes stay, with length 1.
+
+    Returns
+    -------
+    Tensor
+        The lengths, floats; of nothing 0. The gradient of a vector of zeros, where there is no
+        slope, is 0; for inf, elements that tie share the gradient. Powers neither overflow nor
+        vanish: they are taken of ``x / max |x|``.
+
+    Raises
+    ------
+    ConfigError
+        If the order is below 1.
+    ShapeError
+        If there is no such axis.
+    """
+    x = tensor_of(x)
+    axes = axes_of("norm", axis, x.shape)
+    if not order >= 1:
+        raise ConfigError(f"norm: order must be a number from 1 to math.inf, got {order!r}")
+    if x.dtype.kind != "f" or x.dtype == np.float16:
+        wide = np.float32 if x.dtype == np.float16 else np.float64
+        y = norm(astype(x, wide), order, axes, keepdims)
+        return astype(y, np.float16) if x.dtype == np.float16 else y
+    if order == 1 or not count(x.shape, axes):
+        return sum(absolute(x), axes, keepdims)
+    if order == math.inf:
+        return max(absolute(x), axes, keepdims)
+    xp = array_module(x.data)
+    largest = xp.abs(x.data).max(axis=axes, keepdims=True)
+    # A constant: for any s the norm is s * |x / s|, so s has no share in the slope.
+    scale = Tensor(xp.where((largest > 0) & xp.isfinite(largest), largest, x.dtype.type(1)))
+    scaled = absolute(x) / scale
+    powers = scaled * scaled if order == 2 else scaled**order
+    y = _root(sum(powers, axes, keepdims=True), order) * scale
+    return y if keepdims else _without(y, axes)
+
+
+def _root(x: Tensor, order: float = 2) -> Tensor:
+    """Take the square root, or another; its slope at 0, infinity, is taken for 0."""
+    nothing = x.data == 0
+    x = where(nothing, 1.0, x)
+    return where(nothing, 0.0, sqrt(x) if order == 2 else x ** (1.0 / order))
+
+
+@differentiable
+def logsumexp(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Lifted:
+    """Compute ``log(sum(e**x))`` over axes: a smooth maximum, that neither over- nor underflows.
+
+    It is computed as ``m + log(sum(e**(x - m)))`` with the largest element m. The gradient is
+    softmax: ``dL/dx = dL/dy * e**(x - y)``.
+
+    Parameters
+    ----------
+    x : Tensor
+        Any shape.
+    axis : int or tuple of int, optional
+        Over which axes; by default all.
+    keepdims : bool, default False
+        Whether those axes stay, with length 1.
+
+    Returns
+    -------
+    Tensor
+        Floats; -inf, and a gradient of 0, where all elements are -inf or there are none.
+
+    Raises
+    ------
+    ShapeError
+        If there is no such axis.
+    """
+    axes, before = axes_of("logsumexp", axis, x.shape), x.shape
+    shape, xp = kept(before, axes), array_module(x.data)
+    wide = {"float16": np.float32, "float32": np.float32}.get(x.dtype.name, np.float64)
+    data = x.data.astype(wide, copy=False)
+    largest = data.max(axis=axes, keepdims=True) if count(before, axes) else xp.zeros(shape, wide)
+    shift = xp.where(xp.isfinite(largest), largest, wide(0))
+    with np.errstate(divide="ignore", over="ignore"):
+        y = xp.log(xp.exp(data - shift).sum(axis=axes, keepdims=True)) + shift
+    y = y.astype(x.dtype if x.dtype.kind == "f" else wide, copy=False)
+
+    @of_output
+    def grad_x(grad_y: Tensor, y: Tensor) -> Tensor:
+        y = reshape(y, shape)
+        finite = where(y.data == -math.inf, 0.0, y)  # of -inf only: e**(-inf - 0) is 0
+        return broadcast_to(reshape(grad_y, shape), before) * exp(x - finite)
 
     return (y if keepdims else y.squeeze(axes)), (grad_x,)
 
 
-def argmax(x: Tensor, axis: int | None = None) -> Tensor:
-    """Return where the largest element is, as int64; the first of those that tie.
-
-    Parameters
-    ----------
-    x : Tensor
-        Any shape.
-    axis : int, optional
-        Along which axis; by default the flat index of all.
-
-    Returns
-    -------
-    Tensor of int64
-        Without that axis; has no gradient.
-
-    Raises
-    ------
-    ShapeError
-        If there is no such axis, or nothing to choose from.
-    """
-    return _place("argmax", x, axis)
-
-
-def argmin(x: Tensor, axis: int | None = None) -> Tensor:
-    """Return where the smallest element is, as int64; the first of those that tie.
-
-    Parameters
-    ----------
-    x : Tensor
-        Any shape.
-    axis : int, optional
-        Along which axis; by default the flat index of all.
-
-    Returns
-    -------
-    Tensor of int64
-        Without that axis; has no gradient.
-
-    Raises
-    ------
-    ShapeError
-        If there is no such axis, or nothing to choose from.
-    """
-    return _place("argmin", x, axis)
-
-
-def _place(name: str, x: Tensor, axis: int | None) -> Tensor:
-    axes = _axes(name, x, axis)
-    _check_not_empty(name, x, axes)
-    place = getattr(x.data, name)(axis)
-    return Tensor(array_module(x.data).asarray(place))
-
-
-def _check_not_empty(name: str, x: Tensor, axes: tuple[int, ...]) -> None:
-    if math.prod(x.shape[a] for a in axes) == 0:
-        raise ShapeError(f"{name}: shape {x.shape} has no elements along axes {axes}")
-
-
-@differentiable
-def matmul(a: Tensor, b: Tensor) -> Lifted:
-    """Multiply matrices: ``y[..., i, j] = sum_k a[..., i, k] * b[..., k, j]``.
-
-    Parameters
-    ----------
-    a : Tensor, shape (..., I, K) or (K,)
-        The left factor.
-    b : Tensor, shape (..., K, J) or (K,)
-        The right factor; leading axes broadcast.
-
-    Returns
-    -------
-    Tensor, shape (..., I, J)
-        The product; a vector's axis is dropped, as in NumPy.
-
-    Raises
-    ------
-    ShapeError
-        If the inner lengths differ, or an operand is a single number.
-    DeviceError
-        If the operands are on two devices.
-    """
-    if a.device != b.device:
-        raise DeviceError(f"matmul: a is on {a.device}, b on {b.device}; move one with .to(...)")
-    try:
-        y = kernels_for(a.data).matmul(a.data, b.data)
-    except ValueError:
-        raise ShapeError(
-            f"matmul: shapes {a.shape} and {b.shape} do not fit; the last axis of a must equal the "
-            "last but one of b (a vector's only axis), and leading axes must broadcast"
-        ) from None
-
-    # A vector is a matrix with one row (left) or one column (right): give g that axis back.
-    rows = a.shape if a.ndim > 1 else (1, *a.shape)
-    columns = b.shape if b.ndim > 1 else (*b.shape, 1)
-    lead = np.broadcast_shapes(rows[:-2], columns[:-2])
-    full = (*lead, rows[-2], columns[-1])
-
-    # dL/da = dL/dy b^T
-    def grad_a(grad_y: Tensor) -> Tensor:
-        g = matmul(reshape(grad_y, full), _swapped(reshape(b, columns)))
-        return reshape(sum_to(g, rows), a.shape)
-
-    # dL/db = a^T dL/dy
-    def grad_b(grad_y: Tensor) -> Tensor:
-        g = matmul(_swapped(reshape(a, rows)), reshape(grad_y, full))
-        return reshape(sum_to(g, columns), b.shape)
-
-    return y, (grad_a, grad_b)
-
-
-def _swapped(x: Tensor) -> Any:
-    """Return x with its last two axes exchanged."""
-    return transpose(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
+def _without(x: Tensor, axes: Shape) -> Tensor:
+    return reshape(x, tuple(n for i, n in enumerate(x.shape) if i not in axes))

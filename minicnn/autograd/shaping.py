@@ -1,4 +1,4 @@
-"""Ops that move elements without changing them; each is undone by its gradient."""
+"""Ops that give the same elements another shape or order; each is undone by its gradient."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.autograd._checks import Axis, Shape, axes_of, axis_of, dtype_of, tensor_of, wholes
 from minicnn.autograd.tensor import Lifted, Tensor, differentiable
-from minicnn.backend import Array, array_module
-from minicnn.errors import DTypeError, ShapeError
-
-Shape = tuple[int, ...]
+from minicnn.autograd.watching import composed
+from minicnn.backend import array_module
+from minicnn.errors import ConfigError, ShapeError
 
 
 @differentiable
@@ -35,12 +35,13 @@ def reshape(x: Tensor, shape: int | Sequence[int]) -> Lifted:
     ShapeError
         If the numbers of elements differ.
     """
-    before = x.shape
+    before, after = x.shape, wholes("reshape", "shape", shape)
     try:
-        y = x.data.reshape(shape)
+        y = x.data.reshape(after)
     except ValueError:
         raise ShapeError(
-            f"reshape: {x.size} elements of shape {before} do not fill shape {shape}"
+            f"reshape: {x.size} elements of shape {before} do not fill shape {after}; the lengths' "
+            f"product must be {x.size}, or one length -1, to be found out"
         ) from None
     return y, (lambda g: reshape(g, before),)
 
@@ -67,12 +68,76 @@ def transpose(x: Tensor, axes: Sequence[int] | None = None) -> Lifted:
         If `axes` does not name every axis once.
     """
     rank = x.ndim
-    order = tuple(range(rank))[::-1] if axes is None else tuple(axes)
+    order = tuple(range(rank))[::-1] if axes is None else wholes("transpose", "axes", axes)
     order = tuple(a + rank if a < 0 else a for a in order)
     if sorted(order) != list(range(rank)):
-        raise ShapeError(f"transpose: axes {axes} must name each axis of {x.shape} once")
+        raise ShapeError(
+            f"transpose: axes {axes} must name each axis of {x.shape} once; give {rank} numbers, "
+            f"one for each axis 0 ... {rank - 1}"
+        )
     back = tuple(int(i) for i in np.argsort(order))
     return x.data.transpose(order), (lambda g: transpose(g, back),)
+
+
+@composed
+def swapaxes(x: Tensor, axis1: int, axis2: int) -> Tensor:
+    """Exchange two axes.
+
+    Parameters
+    ----------
+    x : Tensor
+        Any shape.
+    axis1, axis2 : int
+        Which; negative counts from the end.
+
+    Returns
+    -------
+    Tensor
+        A view.
+    """
+    x = tensor_of(x)
+    a, b = axis_of("swapaxes", axis1, x.shape), axis_of("swapaxes", axis2, x.shape)
+    order = list(range(x.ndim))
+    order[a], order[b] = b, a
+    return transpose(x, order)
+
+
+@composed
+def moveaxis(x: Tensor, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
+    """Move axes to other places; the others keep their order.
+
+    Parameters
+    ----------
+    x : Tensor
+        Any shape.
+    source : int or sequence of int
+        Which axes.
+    destination : int or sequence of int
+        Where each of them goes in the result.
+
+    Returns
+    -------
+    Tensor
+        A view.
+
+    Raises
+    ------
+    ShapeError
+        If there are not as many places as axes, or one is named twice.
+    """
+    x = tensor_of(x)
+    given, wanted = (wholes("moveaxis", "axes", v) for v in (source, destination))
+    starts = [axis_of("moveaxis", a, x.shape) for a in given]
+    ends = [axis_of("moveaxis", a, x.shape) for a in wanted]
+    if len(starts) != len(ends) or len({*starts}) < len(starts) or len({*ends}) < len(ends):
+        raise ShapeError(
+            f"moveaxis: source {source} and destination {destination} must be as many axes of "
+            f"shape {x.shape}, each named once"
+        )
+    order = [a for a in range(x.ndim) if a not in starts]
+    for end, start in sorted(zip(ends, starts, strict=True)):
+        order.insert(end, start)
+    return transpose(x, order)
 
 
 @differentiable
@@ -96,16 +161,18 @@ def broadcast_to(x: Tensor, shape: Shape) -> Lifted:
     ShapeError
         If `x` does not broadcast to `shape`.
     """
-    before = x.shape
+    before, after = x.shape, wholes("broadcast_to", "shape", shape)
     try:
-        y = array_module(x.data).broadcast_to(x.data, shape)
+        y = array_module(x.data).broadcast_to(x.data, after)
     except ValueError:
         raise ShapeError(
-            f"broadcast_to: {before} does not broadcast to {shape}; axes must be equal or 1"
+            f"broadcast_to: {before} does not broadcast to {after}; axes must be equal or 1, "
+            "counted from the last"
         ) from None
     return y, (lambda g: sum_to(g, before),)
 
 
+@composed
 def sum_to(x: Tensor, shape: Shape) -> Tensor:
     """Sum over axes until the shape is `shape`: what broadcasting's gradient needs.
 
@@ -120,8 +187,21 @@ def sum_to(x: Tensor, shape: Shape) -> Tensor:
     -------
     Tensor
         `x` itself where nothing is to be summed.
+
+    Raises
+    ------
+    ShapeError
+        If `shape` does not broadcast to x's.
     """
-    return x if x.shape == shape else _sum_to(x, shape)
+    if x.shape == shape:
+        return x
+    added = x.ndim - len(shape)
+    if added < 0 or any(n not in (1, m) for n, m in zip(shape, x.shape[added:], strict=True)):
+        raise ShapeError(
+            f"sum_to: {shape} does not broadcast to x's shape {x.shape}, so nothing can be summed "
+            "to it; axes must be equal or 1, counted from the last"
+        )
+    return _sum_to(x, shape)
 
 
 @differentiable
@@ -129,11 +209,13 @@ def _sum_to(x: Tensor, shape: Shape) -> Lifted:
     before = x.shape
     added = len(before) - len(shape)
     repeated = tuple(i for i, n in enumerate(before) if i < added or shape[i - added] != n)
-    y = x.data.sum(axis=repeated, keepdims=True).reshape(shape)
-    return y, (lambda g: broadcast_to(g, before),)
+    wide = np.float32 if x.dtype == np.float16 else None  # half precision forgets small summands
+    y = x.data.sum(axis=repeated, keepdims=True, dtype=wide).reshape(shape)
+    return (y if wide is None else y.astype(x.dtype)), (lambda g: broadcast_to(g, before),)
 
 
-def squeeze(x: Tensor, axis: int | tuple[int, ...] | None = None) -> Tensor:
+@composed
+def squeeze(x: Tensor, axis: Axis = None) -> Tensor:
     """Drop axes of length 1.
 
     Parameters
@@ -153,24 +235,28 @@ def squeeze(x: Tensor, axis: int | tuple[int, ...] | None = None) -> Tensor:
     ShapeError
         If a named axis is not there or longer than 1.
     """
+    x = tensor_of(x)
     if axis is None:
         return reshape(x, tuple(n for n in x.shape if n != 1))
-    named = (axis,) if isinstance(axis, int) else axis
-    if any(not -x.ndim <= a < x.ndim or x.shape[a] != 1 for a in named):
-        raise ShapeError(f"squeeze: shape {x.shape} has no axis {axis} of length 1")
-    drop = {a % x.ndim for a in named}
+    drop = axes_of("squeeze", axis, x.shape)
+    if any(x.shape[a] != 1 for a in drop):
+        raise ShapeError(
+            f"squeeze: axis {axis} of shape {x.shape} is longer than 1; only axes of length 1 can "
+            "be dropped"
+        )
     return reshape(x, tuple(n for i, n in enumerate(x.shape) if i not in drop))
 
 
-def expand_dims(x: Tensor, axis: int) -> Tensor:
-    """Insert an axis of length 1 before position `axis` of the result.
+@composed
+def expand_dims(x: Tensor, axis: int | Sequence[int]) -> Tensor:
+    """Insert axes of length 1 at the places `axis` of the result.
 
     Parameters
     ----------
     x : Tensor
         Any shape.
-    axis : int
-        Its place in the result; negative counts from the end.
+    axis : int or sequence of int
+        Their places in the result; negative counts from the end.
 
     Returns
     -------
@@ -180,101 +266,84 @@ def expand_dims(x: Tensor, axis: int) -> Tensor:
     Raises
     ------
     ShapeError
-        If the place does not exist.
+        If a place does not exist, or is named twice.
     """
-    if not -x.ndim - 1 <= axis <= x.ndim:
-        raise ShapeError(f"expand_dims: axis {axis} does not exist in {x.ndim + 1} axes")
-    at = axis % (x.ndim + 1)
-    return reshape(x, (*x.shape[:at], 1, *x.shape[at:]))
+    x = tensor_of(x)
+    given = wholes("expand_dims", "axis", axis)
+    rank = x.ndim + len(given)
+    at = {a % rank for a in given if -rank <= a < rank}
+    if len(at) < len(given):
+        raise ShapeError(
+            f"expand_dims: axis {axis} does not name places in a result of {rank} axes (x has "
+            f"shape {x.shape}); use {-rank} ... {rank - 1}, each once"
+        )
+    rest = iter(x.shape)
+    return reshape(x, tuple(1 if i in at else next(rest) for i in range(rank)))
 
 
 @differentiable
-def getitem(x: Tensor, index: Any) -> Lifted:
-    """Take a part, by slices, whole numbers, arrays or a mask, as NumPy does.
+def flip(x: Tensor, axis: Axis = None) -> Lifted:
+    """Turn the elements around along axes: ``y[i] = x[n - 1 - i]``.
 
     Parameters
     ----------
     x : Tensor
         Any shape.
-    index : Any
-        NumPy's basic or advanced index; Tensors may be in it.
+    axis : int or tuple of int, optional
+        Along which axes; by default all.
 
     Returns
     -------
     Tensor
-        A view for slices, a copy for arrays. An element taken twice gets both gradients.
-
-    Raises
-    ------
-    ShapeError
-        If the index does not fit the shape.
+        A view; its gradient is turned around again.
     """
-    index = _plain_index(index)
-    before = x.shape
-    try:
-        y = x.data[index]
-    except IndexError as error:
-        raise ShapeError(f"getitem: index {index} does not fit shape {before}: {error}") from None
-    return array_module(x.data).asarray(y), (lambda g: scatter(g, index, before),)
+    axes = axes_of("flip", axis, x.shape)
+    y = x.data[tuple(slice(None, None, -1 if i in axes else 1) for i in range(x.ndim))]
+    return array_module(x.data).asarray(y), (lambda g: flip(g, axes),)
 
 
 @differentiable
-def scatter(x: Tensor, index: Any, shape: Shape) -> Lifted:
-    """Add the elements of `x` into zeros at ``index``: the transpose of `getitem`.
+def roll(x: Tensor, shift: int | Sequence[int], axis: int | Sequence[int] | None = None) -> Lifted:
+    """Shift the elements along axes; what leaves at one end comes in at the other.
 
     Parameters
     ----------
     x : Tensor
-        Of the shape that ``zeros(shape)[index]`` has.
-    index : Any
-        NumPy's basic or advanced index.
-    shape : tuple of int
-        The shape of the result.
+        Any shape.
+    shift : int or sequence of int
+        By how many places, towards higher indices; may be negative.
+    axis : int or sequence of int, optional
+        Along which axes, one for each shift (one shift serves all of them); by default the
+        elements are one row, in C order.
 
     Returns
     -------
     Tensor
-        Zero where the index does not point; sums where it points twice.
+        ``y[(i + shift) % n] = x[i]``; its gradient is shifted back.
 
     Raises
     ------
-    ShapeError
-        If the index does not fit `shape`, or x is not of the shape it takes.
+    ConfigError
+        If there are several shifts, and not as many axes.
     """
-    index = _plain_index(index)
-    xp = array_module(x.data)
-    y = xp.zeros(shape, x.dtype)
-    try:
-        part = y[index].shape
-    except IndexError as error:
-        raise ShapeError(f"scatter: index {index} does not fit shape {shape}: {error}") from None
-    if part != x.shape:
-        raise ShapeError(f"scatter: x has shape {x.shape}, but index {index} takes {part}")
-    if _is_basic(index):
-        y[index] = x.data  # slices never meet an element twice
-    elif xp is np:
-        np.add.at(y, index, x.data)
+    shifts = wholes("roll", "shift", shift)
+    if axis is None:
+        axes, count = None, 1
     else:
-        xp.add.at(y, index, x.data)
-    return y, (lambda g: getitem(g, index),)
-
-
-def _plain_index(index: Any) -> Any:
-    """Replace Tensors inside an index by their arrays."""
-    if isinstance(index, tuple):
-        return tuple(_plain_index(i) for i in index)
-    return index.data if isinstance(index, Tensor) else index
-
-
-def _is_basic(index: Any) -> bool:
-    parts = index if isinstance(index, tuple) else (index,)
-    return all(
-        part is None
-        or part is Ellipsis
-        or isinstance(part, slice)
-        or (isinstance(part, int | np.integer) and not isinstance(part, bool))
-        for part in parts
-    )
+        axes = tuple(axis_of("roll", a, x.shape) for a in wholes("roll", "axis", axis))
+        count = len(axes)
+    if len(shifts) not in (1, count):
+        raise ConfigError(
+            f"roll: shift {shift} and axis {axis} do not fit (x has shape {x.shape}); give one "
+            "shift, or one for each axis"
+        )
+    if len(shifts) < count:
+        shifts *= count
+    back = tuple(-s for s in shifts)
+    if axes is None:
+        return array_module(x.data).roll(x.data, shifts[0]), (lambda g: roll(g, back),)
+    y = array_module(x.data).roll(x.data, shifts, axes) if axes else x.data
+    return y, (lambda g: roll(g, back, axes),)
 
 
 @differentiable
@@ -292,126 +361,12 @@ def astype(x: Tensor, dtype: Any) -> Lifted:
     -------
     Tensor
         Of x's shape.
+
+    Raises
+    ------
+    DTypeError
+        If there is no such type of numbers.
     """
     before = x.dtype
-    y = x.data.astype(dtype)
+    y = x.data.astype(dtype_of("astype", dtype))
     return y, ((lambda g: astype(g, before)) if y.dtype.kind == "f" else None,)
-
-
-@differentiable
-def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Lifted:
-    """Join tensors along an axis they have.
-
-    Parameters
-    ----------
-    tensors : sequence of Tensor
-        Equal shapes but for `axis`.
-    axis : int, default 0
-        Along which axis.
-
-    Returns
-    -------
-    Tensor
-        Its length along `axis` is the sum of theirs.
-
-    Raises
-    ------
-    ShapeError
-        If there are none, or their other axes differ.
-    """
-    arrays = _arrays("concatenate", tensors)
-    shapes = [a.shape for a in arrays]
-    rank = len(shapes[0])
-    if not rank or not -rank <= axis < rank:
-        raise ShapeError(f"concatenate: axis {axis} does not exist in shape {shapes[0]}")
-    at = axis % rank
-    if len({(*s[:at], *s[at + 1 :]) for s in shapes}) > 1 or len({len(s) for s in shapes}) > 1:
-        raise ShapeError(f"concatenate: shapes {shapes} differ in other axes than {axis}")
-    ends = np.cumsum([s[at] for s in shapes]).tolist()
-    parts = [
-        (slice(None),) * at + (slice(end - s[at], end),)
-        for end, s in zip(ends, shapes, strict=True)
-    ]
-    pull_backs = tuple((lambda g, part=part: getitem(g, part)) for part in parts)
-    return array_module(arrays[0]).concatenate(arrays, axis=at), pull_backs
-
-
-def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
-    """Join tensors along a new axis.
-
-    Parameters
-    ----------
-    tensors : sequence of Tensor
-        Equal shapes.
-    axis : int, default 0
-        Where the new axis goes in the result.
-
-    Returns
-    -------
-    Tensor
-        One axis more; its length along `axis` is the number of tensors.
-
-    Raises
-    ------
-    ShapeError
-        If there are none, or their shapes differ.
-    """
-    shapes = [a.shape for a in _arrays("stack", tensors)]
-    if len(set(shapes)) > 1:
-        raise ShapeError(f"stack: shapes {shapes} differ; they must all be equal")
-    return concatenate([expand_dims(_tensor(t), axis) for t in tensors], axis)
-
-
-def _arrays(op: str, tensors: Sequence[Any]) -> list[Array]:
-    if not isinstance(tensors, list | tuple) or not tensors:
-        raise ShapeError(f"{op}: needs a list of at least one tensor, got {tensors!r}")
-    return [_tensor(t).data for t in tensors]
-
-
-def _tensor(t: Any) -> Tensor:
-    return t if isinstance(t, Tensor) else Tensor(t)
-
-
-def pad(x: Tensor, widths: Sequence[tuple[int, int]], value: float = 0.0) -> Tensor:
-    """Surround with a constant.
-
-    Parameters
-    ----------
-    x : Tensor
-        Any shape.
-    widths : sequence of (int, int)
-        Elements to add before and after each axis.
-    value : float, default 0
-        What to add.
-
-    Returns
-    -------
-    Tensor
-        Axis i is longer by ``sum(widths[i])``.
-
-    Raises
-    ------
-    ShapeError
-        If there is not one pair for each axis, or a width is negative.
-    DTypeError
-        If `value` does not fit the tensor's type.
-    """
-    pairs = tuple((int(before), int(after)) for before, after in widths)
-    if len(pairs) != x.ndim or any(n < 0 for both in pairs for n in both):
-        raise ShapeError(
-            f"pad: widths {pairs} must be one pair (before, after) >= 0 for each axis of {x.shape}"
-        )
-    return _pad(x, pairs, value)
-
-
-@differentiable
-def _pad(x: Tensor, widths: tuple[tuple[int, int], ...], value: float) -> Lifted:
-    if x.dtype.kind != "f" and value != int(value):
-        raise DTypeError(f"pad: value {value} does not fit {x.dtype}")
-    inside = tuple(
-        slice(before, before + n) for n, (before, _) in zip(x.shape, widths, strict=True)
-    )
-    shape = tuple(n + sum(both) for n, both in zip(x.shape, widths, strict=True))
-    y = array_module(x.data).full(shape, value, x.dtype)
-    y[inside] = x.data
-    return y, (lambda g: getitem(g, inside),)

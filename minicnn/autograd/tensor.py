@@ -64,7 +64,6 @@ class Tensor(_Methods):
     """
 
     __slots__ = ("__weakref__", "_born", "_keeps_grad", "_parents", "data", "grad", "requires_grad")
-    __array_ufunc__ = None  # so that ndarray + Tensor calls Tensor.__radd__
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         self.data: Array = data if isinstance(data, np.ndarray) else _as_array(data)
@@ -115,7 +114,10 @@ class Tensor(_Methods):
 
     def __bool__(self) -> bool:
         if self.size != 1:
-            raise ShapeError(f"bool: a tensor of shape {self.shape} is neither true nor false")
+            raise ShapeError(
+                f"bool: a tensor of shape {self.shape} is neither true nor false; use .data.any() "
+                "or .data.all() (`in` compares the numbers too: look for a tensor with `is`)"
+            )
         return bool(self.data.item())
 
     def __setitem__(self, index: Any, value: Any) -> None:

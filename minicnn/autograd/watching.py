@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
 Given = ParamSpec("Given")
@@ -20,8 +21,45 @@ Watcher = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any], Any], N
 watcher: contextvars.ContextVar[Watcher | None] = contextvars.ContextVar("watcher", default=None)
 
 
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One call of a module, noted while somebody looks on.
+
+    Attributes
+    ----------
+    module : Module
+        Which.
+    name : str
+        Its name in the outermost module, ``"block1.0"``; "" for that one itself.
+    names : callable
+        Returns the names of all that the outermost module holds, by the ids of the objects.
+    """
+
+    module: Any
+    name: str
+    names: Callable[[], dict[int, str]]
+
+
+# The calls of modules that are in progress, the outermost first
+calls: contextvars.ContextVar[tuple[Call, ...]] = contextvars.ContextVar("calls", default=())
+
+
 @contextlib.contextmanager
-def watched_by(watch: Watcher | None) -> Iterator[None]:
+def inside(call: Call) -> Iterator[None]:
+    """Note that ops are called by a module, inside a ``with`` block."""
+    token = calls.set((*calls.get(), call))
+    try:
+        yield
+    finally:
+        calls.reset(token)
+
+
+# Names of composed ops that are shown as the ops they are written with
+opened: contextvars.ContextVar[Collection[str]] = contextvars.ContextVar("opened", default=())
+
+
+@contextlib.contextmanager
+def watched_by(watch: Watcher | None, opening: Collection[str] = ()) -> Iterator[None]:
     """Show every call of an op to `watch`, inside a ``with`` block, in this thread.
 
     Parameters
@@ -29,12 +67,15 @@ def watched_by(watch: Watcher | None) -> Iterator[None]:
     watch : callable or None
         Called after each op as ``watch(op, args, kwargs, result)``, where ``op.__name__`` is its
         name; None shows the calls to nobody.
+    opening : collection of str, optional
+        Names of `composed` ops in whose place the ops inside them are shown.
     """
-    token = watcher.set(watch)
+    tokens = watcher.set(watch), opened.set(opening)
     try:
         yield
     finally:
-        watcher.reset(token)
+        watcher.reset(tokens[0])
+        opened.reset(tokens[1])
 
 
 def composed(op: Callable[Given, Result]) -> Callable[Given, Result]:
@@ -54,11 +95,12 @@ def composed(op: Callable[Given, Result]) -> Callable[Given, Result]:
     @functools.wraps(op)
     def as_one(*args: Given.args, **kwargs: Given.kwargs) -> Result:
         watch = watcher.get()
-        if watch is None:
+        if watch is None or op.__name__ in opened.get():
             return op(*args, **kwargs)
         with watched_by(None):
             result = op(*args, **kwargs)
         watch(as_one, args, kwargs, result)
         return result
 
+    as_one.composed = True  # type: ignore[attr-defined]
     return as_one

@@ -7,6 +7,9 @@ import contextvars
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from minicnn.autograd import Tensor
+from minicnn.autograd.watching import Call
+
 if TYPE_CHECKING:
     from minicnn.nn.module import Module
 
@@ -25,6 +28,15 @@ class Outermost:
         if id(module) not in self._names:  # the first question, or a layer made since
             self._names = {id(m): name for name, m in self.root.named_modules()}
         return self._names.get(id(module), "")
+
+    def names(self) -> dict[int, str]:
+        """Return the names of all modules, parameters and buffers, by the ids of the objects.
+
+        Those of a buffer's or parameter's array are there too, for ops are given some as such.
+        """
+        members = self.root._walk()
+        arrays = {id(m.data): name for name, m in members if isinstance(m, Tensor)}
+        return {id(self.root): "", **arrays, **{id(m): name for name, m in members}}
 
 
 outermost: contextvars.ContextVar[Outermost | None] = contextvars.ContextVar(
@@ -62,6 +74,12 @@ def qualified_name(module: Module) -> str:
     """Return the module's name in the net whose call is in progress, "" where it has none."""
     call = outermost.get()
     return "" if call is None else call.name_of(module)
+
+
+def noted_call(module: Module) -> Call:
+    """Return the call of a module in the form that those who watch the ops are shown."""
+    call = outermost.get() or Outermost(module)
+    return Call(module, call.name_of(module), call.names)
 
 
 def label(module: Module) -> str:

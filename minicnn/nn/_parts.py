@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -47,6 +48,29 @@ def count(op: str, name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise ConfigError(f"{op}: {name} must be an int >= 1, got {value!r}")
     return int(value)
+
+
+def number(op: str, name: str, value: Any, what: str, fits: Callable[[float], bool]) -> float:
+    """Return a number that fits, or refuse it: it must be `what`."""
+    real = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not real or not fits(value):
+        raise ConfigError(f"{op}: {name} must be {what}, got {value!r}")
+    return float(value)
+
+
+def positive(op: str, name: str, value: Any) -> float:
+    """Return a positive number, or refuse it."""
+    return number(op, name, value, "positive", lambda v: 0 < v < math.inf)
+
+
+def check_initializers(op: str, gamma_initializer: Any, beta_initializer: Any) -> None:
+    """Refuse what cannot make the first values of a scale or a shift."""
+    for name, value in (("gamma", gamma_initializer), ("beta", beta_initializer)):
+        if not callable(value):
+            raise ConfigError(
+                f"{op}: {name}_initializer must be a function (shape, stream, dtype) -> ndarray "
+                f"such as minicnn.nn.init.ones, got {value!r}"
+            )
 
 
 def two(numbers: tuple[int, ...]) -> tuple[int, int]:

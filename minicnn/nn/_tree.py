@@ -42,7 +42,8 @@ class Tree:
             hint = f"; did you mean {near[0]!r}?" if near else ""
             own, *bases = [c for c in type(self).__mro__ if "__init__" in vars(c)]
             if own is type(self) and bases and bases[0] is not object:
-                hint = f"; did its __init__ call super().__init__(...) of {bases[0].__name__}?"
+                parent = type(self).__mro__[1].__name__
+                hint = f"; did its __init__ call super().__init__(...) of {parent}?"
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
 
     def _members(self) -> Iterator[tuple[str, Member]]:

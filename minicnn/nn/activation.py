@@ -14,7 +14,7 @@ from minicnn.nn.init import constant
 from minicnn.nn.module import Module
 from minicnn.nn.randomness import init_stream
 
-__all__ = ["LeakyReLU", "PReLU", "ReLU", "Sigmoid", "Softmax", "Tanh"]
+__all__ = ["LeakyReLU", "LogSoftmax", "PReLU", "ReLU", "Sigmoid", "Softmax", "Tanh"]
 
 _ANY = tuple(range(33))
 
@@ -138,3 +138,22 @@ class Softmax(Module):
         """Compute ``exp(x) / exp(x).sum(axis)``, without overflow; x of any shape."""
         check_input(self, x, "of any shape", _ANY[1:])
         return ops.softmax(x, self.axis)
+
+
+class LogSoftmax(Module):
+    """Turn scores into logarithms of probabilities.
+
+    Parameters
+    ----------
+    axis : int, default 1
+        Along which axis the probabilities sum to 1.
+    """
+
+    @configurable
+    def __init__(self, axis: int = 1) -> None:
+        self.axis = axis
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute ``x - log(exp(x).sum(axis))``, without overflow; x of any shape."""
+        check_input(self, x, "of any shape", _ANY[1:])
+        return ops.log_softmax(x, self.axis)

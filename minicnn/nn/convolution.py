@@ -2,21 +2,178 @@
 
 from __future__ import annotations
 
-import math
+from typing import ClassVar
 
 from minicnn import ops
 from minicnn.autograd import Tensor
 from minicnn.errors import ConfigError
-from minicnn.nn._parts import Activation, Normalizer, Weighted, check_input, count, two
-from minicnn.nn._receptive import Field
+from minicnn.nn._parts import Activation, Normalizer, Weighted, check_input, count
 from minicnn.nn.arg_scope import configurable
 from minicnn.nn.init import Initializer, he_normal, zeros
-from minicnn.ops._windows import IntPair, Padding, Window
+from minicnn.ops._windows import Ints, Padding, Window
 
-__all__ = ["Conv2d"]
+__all__ = ["Conv1d", "Conv2d", "Conv3d"]
+
+IMAGES = {1: "(N, C, L)", 2: "(N, C, H, W)", 3: "(N, C, D, H, W)"}
+_OPS = {1: ops.conv1d, 2: ops.conv2d, 3: ops.conv3d}
 
 
-class Conv2d(Weighted):
+class Convolution(Weighted):
+    """What all convolutions are, whatever the number of their spatial axes."""
+
+    axes: ClassVar[int]
+    in_channels: int | None
+    out_channels: int
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: Padding
+    dilation: tuple[int, ...]
+    groups: int
+
+    @configurable
+    def __init__(
+        self,
+        in_channels: int | None,
+        out_channels: int,
+        size: Ints = 3,
+        stride: Ints = 1,
+        padding: Padding = "same",
+        dilation: Ints = 1,
+        groups: int = 1,
+        bias: bool | None = None,
+        normalizer: Normalizer | None = None,
+        activation: Activation | None = None,
+        initializer: Initializer = he_normal,
+        bias_initializer: Initializer = zeros,
+    ) -> None:
+        self._slide(out_channels, groups, size, stride, padding, dilation)
+        self._prepare(
+            self.out_channels, bias, normalizer, activation, initializer, bias_initializer
+        )
+        self._connect(in_channels)
+
+    def _slide(
+        self,
+        out_channels: int,
+        groups: int,
+        size: Ints,
+        stride: Ints,
+        padding: Padding,
+        dilation: Ints,
+    ) -> None:
+        kind = type(self).__name__
+        self.out_channels = count(kind, "out_channels", out_channels)
+        self.groups = count(kind, "groups", groups)
+        window = Window.of(kind, (1,) * self.axes, size, stride, padding, dilation)  # checks them
+        self.size, self.stride, self.dilation = window.size, window.stride, window.dilation
+        self.padding = padding
+        if self.out_channels % self.groups:
+            raise ConfigError(
+                f"{kind}: {out_channels} out_channels do not divide into {groups} groups"
+            )
+
+    def _connect(self, in_channels: int | None) -> None:
+        self.in_channels = None
+        self._waits_for = "in_channels"
+        if in_channels is not None:
+            given = count(type(self).__name__, "in_channels", in_channels)
+            self._set_in_channels(given, None)
+
+    def _set_in_channels(self, in_channels: int, device: str | None) -> None:
+        if in_channels % self.groups:
+            raise ConfigError(
+                f"{type(self).__name__}: {in_channels} in_channels do not divide into "
+                f"{self.groups} groups"
+            )
+        self._create((self.out_channels, in_channels // self.groups, *self.size), device)
+        self.in_channels = in_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve, normalise, activate.
+
+        Parameters
+        ----------
+        x : Tensor, shape (N, C, L), (N, C, H, W) or (N, C, D, H, W)
+            A batch, with as many spatial axes as the layer's name says.
+
+        Returns
+        -------
+        Tensor, shape (N, O, ...)
+            See the op of the layer's name in `minicnn.ops` for the lengths.
+
+        Raises
+        ------
+        ShapeError
+            If x has other channels than the layer was made for.
+        """
+        check_input(self, x, IMAGES[self.axes], (self.axes + 2,), self.in_channels)
+        if self.in_channels is None:
+            self._set_in_channels(x.shape[1], x.device)
+        return self._finish(self._convolve(x))
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        conv = _OPS[self.axes]
+        return conv(
+            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
+        )
+
+
+class Conv1d(Convolution):
+    """Convolve signals with learned filters, then normalise, then apply a non-linearity.
+
+    Parameters
+    ----------
+    in_channels : int or None
+        Channels C of the input; None: found out at the first call.
+    out_channels : int
+        Number O of filters, so channels of the output.
+    size : int, default 3
+        Window length K, in samples.
+    stride : int, default 1
+        Step of the window, in samples.
+    padding : int, ((before, after),), "valid" or "same", default "same"
+        Zeros around the signal, in samples. ``"same"`` makes the output ``ceil(L / stride)`` long.
+    dilation : int, default 1
+        Distance between the samples under neighbouring weights.
+    groups : int, default 1
+        Into how many parts the channels are cut that do not see one another.
+    bias : bool, optional
+        Whether a number is added to each channel; by default unless a normaliser follows, whose
+        own shift would make it useless.
+    normalizer : class or callable, optional
+        Called with `out_channels`, makes the layer that normalises.
+    activation : callable, Module or class of Modules, optional
+        Applied last: `minicnn.ops.relu`, or `PReLU`, of which each layer makes its own.
+    initializer : callable, default he_normal
+        ``(shape, stream, dtype) -> ndarray`` for the filters; see `minicnn.nn.init`.
+    bias_initializer : callable, default zeros
+        The same for the bias.
+
+    Attributes
+    ----------
+    weight : Parameter, shape (O, C / groups, K)
+        The filters.
+    bias : Parameter, shape (O,), or None
+        The numbers added.
+
+    Raises
+    ------
+    ConfigError
+        If an argument is not of its form, or `groups` does not divide the channels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minicnn import Tensor, nn, ops
+    >>> layer = nn.Conv1d(2, 8, size=5, stride=2, activation=ops.relu)
+    >>> layer(Tensor(np.zeros((2, 2, 9), np.float32))).shape
+    (2, 8, 5)
+    """
+
+    axes = 1
+
+
+class Conv2d(Convolution):
     """Convolve images with learned filters, then normalise, then apply a non-linearity.
 
     Parameters
@@ -68,93 +225,59 @@ class Conv2d(Weighted):
     (2, 8, 5, 5)
     """
 
-    @configurable
-    def __init__(
-        self,
-        in_channels: int | None,
-        out_channels: int,
-        size: IntPair = 3,
-        stride: IntPair = 1,
-        padding: Padding = "same",
-        dilation: IntPair = 1,
-        groups: int = 1,
-        bias: bool | None = None,
-        normalizer: Normalizer | None = None,
-        activation: Activation | None = None,
-        initializer: Initializer = he_normal,
-        bias_initializer: Initializer = zeros,
-    ) -> None:
-        self.out_channels = count("Conv2d", "out_channels", out_channels)
-        self.groups = count("Conv2d", "groups", groups)
-        window = Window.of("Conv2d", (1, 1), size, stride, padding, dilation)  # checks them
-        self.size, self.stride = two(window.size), two(window.stride)
-        self.dilation = two(window.dilation)
-        self.padding = padding
-        if self.out_channels % self.groups:
-            raise ConfigError(
-                f"Conv2d: {out_channels} out_channels do not divide into {groups} groups"
-            )
-        self._prepare(
-            self.out_channels, bias, normalizer, activation, initializer, bias_initializer
-        )
-        self.in_channels: int | None = None
-        self._waits_for = "in_channels"
-        if in_channels is not None:
-            self._set_in_channels(count("Conv2d", "in_channels", in_channels), None)
-
-    def _set_in_channels(self, in_channels: int, device: str | None) -> None:
-        if in_channels % self.groups:
-            raise ConfigError(
-                f"Conv2d: {in_channels} in_channels do not divide into {self.groups} groups"
-            )
-        self._create((self.out_channels, in_channels // self.groups, *self.size), device)
-        self.in_channels = in_channels
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve, normalise, activate.
-
-        Parameters
-        ----------
-        x : Tensor, shape (N, C, H, W)
-            A batch of images.
-
-        Returns
-        -------
-        Tensor, shape (N, O, OH, OW)
-            See `minicnn.ops.conv2d` for OH and OW.
-
-        Raises
-        ------
-        ShapeError
-            If x has other channels than the layer was made for.
-        """
-        check_input(self, x, "(N, C, H, W)", (4,), self.in_channels)
-        if self.in_channels is None:
-            self._set_in_channels(x.shape[1], x.device)
-        y = ops.conv2d(
-            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
-        )
-        return self._finish(y)
-
-    def count_macs(self, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> int:
-        """Return ``N * O * OH * OW * (C / groups) * KH * KW``."""
-        return math.prod(y_shape) * math.prod(self.weight.shape[1:])
-
-    def receptive_field(self, field: Field, x_shape: tuple[int, ...]) -> Field:
-        """Return what part of the image an output pixel depends on."""
-        return through_window(
-            field, x_shape[2:], self.size, self.stride, self.padding, self.dilation
-        )
+    axes = 2
 
 
-def through_window(
-    field: Field,
-    image: tuple[int, ...],
-    size: IntPair,
-    stride: IntPair,
-    padding: Padding,
-    dilation: IntPair = 1,
-) -> Field:
-    """Return the receptive fields behind a sliding window with these arguments."""
-    window = Window.of("receptive_field", image, size, stride, padding, dilation)
-    return field.through(window, window.output_size("receptive_field", image))
+class Conv3d(Convolution):
+    """Convolve volumes with learned filters, then normalise, then apply a non-linearity.
+
+    Parameters
+    ----------
+    in_channels : int or None
+        Channels C of the input; None: found out at the first call.
+    out_channels : int
+        Number O of filters, so channels of the output.
+    size : int or (int, int, int), default 3
+        Window depth, height and width KD, KH, KW, in voxels.
+    stride : int or (int, int, int), default 1
+        Step of the window in depth, down and across, in voxels.
+    padding : int, (int, int, int), pairs (before, after), "valid" or "same", default "same"
+        Zeros around the volume, in voxels. ``"same"`` makes the output ``ceil(D / stride)`` deep.
+    dilation : int or (int, int, int), default 1
+        Distance between the voxels under neighbouring weights.
+    groups : int, default 1
+        Into how many parts the channels are cut that do not see one another.
+    bias : bool, optional
+        Whether a number is added to each channel; by default unless a normaliser follows, whose
+        own shift would make it useless.
+    normalizer : class or callable, optional
+        Called with `out_channels`, makes the layer that normalises.
+    activation : callable, Module or class of Modules, optional
+        Applied last: `minicnn.ops.relu`, or `PReLU`, of which each layer makes its own.
+    initializer : callable, default he_normal
+        ``(shape, stream, dtype) -> ndarray`` for the filters; see `minicnn.nn.init`.
+    bias_initializer : callable, default zeros
+        The same for the bias.
+
+    Attributes
+    ----------
+    weight : Parameter, shape (O, C / groups, KD, KH, KW)
+        The filters.
+    bias : Parameter, shape (O,), or None
+        The numbers added.
+
+    Raises
+    ------
+    ConfigError
+        If an argument is not of its form, or `groups` does not divide the channels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minicnn import Tensor, nn, ops
+    >>> layer = nn.Conv3d(1, 4, size=(1, 3, 3), activation=ops.relu)
+    >>> layer(Tensor(np.zeros((2, 1, 4, 6, 6), np.float32))).shape
+    (2, 4, 4, 6, 6)
+    """
+
+    axes = 3

@@ -5,7 +5,6 @@ from __future__ import annotations
 from minicnn import ops
 from minicnn.autograd import Tensor
 from minicnn.nn._parts import Activation, Normalizer, Weighted, check_input, count
-from minicnn.nn._receptive import Field
 from minicnn.nn.arg_scope import configurable
 from minicnn.nn.init import Initializer, he_normal, zeros
 from minicnn.nn.module import Module
@@ -92,14 +91,6 @@ class Dense(Weighted):
         if self.in_features is None:
             self._set_in_features(x.shape[1], x.device)
         return self._finish(ops.dense(x, self.weight, self.bias))
-
-    def count_macs(self, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> int:
-        """Return ``N * I * O``."""
-        return x_shape[0] * self.weight.size
-
-    def receptive_field(self, field: Field, x_shape: tuple[int, ...]) -> Field:
-        """Return all that the inputs depend on together."""
-        return field.whole()
 
 
 class Flatten(Module):

@@ -10,7 +10,7 @@ from minicnn.nn.arg_scope import configurable
 from minicnn.nn.module import Module
 from minicnn.nn.randomness import CallStreams
 
-__all__ = ["Dropout", "SpatialDropout"]
+__all__ = ["AlphaDropout", "Dropout", "SpatialDropout"]
 
 
 class _Dropping(Module):
@@ -113,3 +113,42 @@ class SpatialDropout(_Dropping):
         """
         check_input(self, x, "(N, C, ...)", tuple(range(2, 33)))
         return x if self._idle else ops.spatial_dropout(x, self.rate, self._streams.next(self))
+
+
+class AlphaDropout(_Dropping):
+    """Drop random numbers in training as nets of SELUs need it: mean and variance stay.
+
+    Parameters
+    ----------
+    rate : float, default 0.5
+        The probability to drop a number; the paper uses 0.05 and 0.1.
+
+    Raises
+    ------
+    ConfigError
+        If the rate is not from 0 to below 1.
+
+    References
+    ----------
+    Klambauer et al., "Self-Normalizing Neural Networks", NeurIPS 2017, section 3.
+    """
+
+    @configurable
+    def __init__(self, rate: float = 0.5) -> None:
+        self._set_rate(rate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop.
+
+        Parameters
+        ----------
+        x : Tensor, shape (N, ...)
+            A batch of anything.
+
+        Returns
+        -------
+        Tensor, shape (N, ...)
+            Of x's shape; in evaluation x itself.
+        """
+        check_input(self, x, "of any shape", tuple(range(33)))
+        return x if self._idle else ops.alpha_dropout(x, self.rate, self._streams.next(self))

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from minicnn.autograd import Tensor
+from minicnn.autograd.watching import inside, watcher
 from minicnn.backend.device import to_device
 from minicnn.errors import DTypeError
 from minicnn.nn import _state
-from minicnn.nn._calls import observer, outermost, outermost_call
+from minicnn.nn._calls import noted_call, observer, outermost, outermost_call
 from minicnn.nn._parameter import Buffer, Parameter
-from minicnn.nn._receptive import Field
 from minicnn.nn._tree import Tree
 
 if TYPE_CHECKING:
@@ -81,6 +81,12 @@ class Module(Tree):
         if outermost.get() is None:
             with outermost_call(self):
                 return self(*inputs, **options)
+        if watcher.get() is None:
+            return self._run(inputs, options)
+        with inside(noted_call(self)):
+            return self._run(inputs, options)
+
+    def _run(self, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         watch = observer.get()
         if watch is not None:
             done = watch(self, inputs)
@@ -131,9 +137,9 @@ class Module(Tree):
         ShapeError
             If the net does not take such inputs.
         """
-        from minicnn.nn.summary import probe
+        from minicnn.nn._probing import probe
 
-        probe(self, input_shapes)
+        probe("build", self, input_shapes)
         return self
 
     def state_dict(self) -> dict[str, np.ndarray]:
@@ -281,43 +287,6 @@ class Module(Tree):
         from minicnn.nn.summary import summarize
 
         return summarize(self, *input_shapes)
-
-    def count_macs(self, x_shape: Shape, y_shape: Shape) -> int:
-        """Return the multiply-accumulates of one call.
-
-        A layer that multiplies overrides this for the summary, which then takes it as one row
-        together with the modules inside it.
-
-        Parameters
-        ----------
-        x_shape, y_shape : tuple of int
-            The shapes of the first input and of the output, with the batch axis.
-
-        Returns
-        -------
-        int
-            0 unless overridden.
-        """
-        return 0
-
-    def receptive_field(self, field: Field, x_shape: Shape) -> Field:
-        """Return what part of the image an output pixel depends on.
-
-        A layer that mixes pixels overrides this for the summary.
-
-        Parameters
-        ----------
-        field : Field
-            What part an input pixel depends on.
-        x_shape : tuple of int
-            The shape of the first input, with the batch axis.
-
-        Returns
-        -------
-        Field
-            `field` itself unless overridden.
-        """
-        return field
 
 
 class HookHandle:

@@ -10,20 +10,27 @@ from minicnn import ops
 from minicnn.autograd import Tensor
 from minicnn.backend import Array, array_module
 from minicnn.backend.device import get_device, to_device
-from minicnn.errors import ConfigError, ShapeError
+from minicnn.errors import ShapeError
 from minicnn.nn._calls import label, observer
 from minicnn.nn._parameter import Buffer, Parameter
-from minicnn.nn._parts import check_input, count, make_parameter
+from minicnn.nn._parts import (
+    check_initializers,
+    check_input,
+    count,
+    make_parameter,
+    number,
+    positive,
+)
 from minicnn.nn.arg_scope import configurable
 from minicnn.nn.init import Initializer, ones, zeros
 from minicnn.nn.module import Module
 from minicnn.nn.randomness import init_stream
 
-__all__ = ["BatchNorm1d", "BatchNorm2d"]
+__all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d"]
 
 
 class _BatchNorm(Module):
-    """What batch normalisation of vectors and of images have in common."""
+    """What batch normalisation of vectors, images and volumes have in common."""
 
     gamma: Parameter
     beta: Parameter
@@ -43,11 +50,9 @@ class _BatchNorm(Module):
         beta_initializer: Initializer,
     ) -> None:
         op = type(self).__name__
-        if not 0 <= decay < 1:
-            raise ConfigError(f"{op}: decay must be from 0 to below 1, got {decay!r}")
-        if not epsilon > 0:
-            raise ConfigError(f"{op}: epsilon must be positive, got {epsilon!r}")
-        self.decay, self.epsilon = float(decay), float(epsilon)
+        self.decay = number(op, "decay", decay, "from 0 to below 1", lambda v: 0 <= v < 1)
+        self.epsilon = positive(op, "epsilon", epsilon)
+        check_initializers(op, gamma_initializer, beta_initializer)
         self._initializers = (gamma_initializer, beta_initializer)
         self._stream = init_stream()
         self.channels: int | None = None
@@ -180,9 +185,9 @@ class BatchNorm2d(_BatchNorm):
 
 
 class BatchNorm1d(_BatchNorm):
-    """Normalise each feature of vectors by its mean and variance, then scale and shift it.
+    """Normalise each feature of vectors or signals by its mean and variance, then rescale it.
 
-    As `BatchNorm2d`, for the output of a dense layer.
+    As `BatchNorm2d`, for the output of a dense layer, or of a 1-D convolution.
 
     Parameters
     ----------
@@ -201,7 +206,43 @@ class BatchNorm1d(_BatchNorm):
         If an argument is not of its form.
     """
 
-    _axes, _ranks = "(N, C)", (2,)
+    _axes, _ranks = "(N, C) or (N, C, L)", (2, 3)
+
+    @configurable
+    def __init__(
+        self,
+        channels: int | None = None,
+        decay: float = 0.9,
+        epsilon: float = 1e-5,
+        gamma_initializer: Initializer = ones,
+        beta_initializer: Initializer = zeros,
+    ) -> None:
+        self._prepare(channels, decay, epsilon, gamma_initializer, beta_initializer)
+
+
+class BatchNorm3d(_BatchNorm):
+    """Normalise each channel of volumes by its mean and variance, then scale and shift it.
+
+    As `BatchNorm2d`, for volumes or for videos.
+
+    Parameters
+    ----------
+    channels : int or None, default None
+        Channels C of the input; None: found out at the first call.
+    decay : float, default 0.9
+        How much of the moving averages stays at each step.
+    epsilon : float, default 1e-5
+        Added to the variance.
+    gamma_initializer, beta_initializer : callable, default ones and zeros
+        ``(shape, stream, dtype) -> ndarray`` for scale and shift.
+
+    Raises
+    ------
+    ConfigError
+        If an argument is not of its form.
+    """
+
+    _axes, _ranks = "(N, C, D, H, W)", (5,)
 
     @configurable
     def __init__(

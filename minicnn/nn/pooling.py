@@ -1,38 +1,158 @@
-"""Layers that summarise windows of an image, or all of it."""
+"""Layers that take the largest value of each window, and that undo it; and what pooling shares."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from minicnn import ops
 from minicnn.autograd import Tensor
-from minicnn.nn._parts import check_input, two
-from minicnn.nn._receptive import Field
+from minicnn.nn._parts import check_input
 from minicnn.nn.arg_scope import configurable
-from minicnn.nn.convolution import through_window
 from minicnn.nn.module import Module
-from minicnn.ops._windows import IntPair, Padding, Window
+from minicnn.ops._windows import Ints, Padding, Window
 
-__all__ = ["AvgPool2d", "GlobalAvgPool2d", "GlobalMaxPool2d", "MaxPool2d"]
+__all__ = [
+    "MaxPool1d",
+    "MaxPool2d",
+    "MaxPool3d",
+    "MaxUnpool1d",
+    "MaxUnpool2d",
+    "MaxUnpool3d",
+]
+
+AXES = {1: "(N, C, L)", 2: "(N, C, H, W)", 3: "(N, C, D, H, W)"}
 
 
-class _Pool2d(Module):
-    """A window that slides."""
+class Pool(Module):
+    """A window that slides along `_rank` axes."""
 
-    size: tuple[int, int]
-    stride: tuple[int, int]
-    padding: Padding
+    _rank: int
 
-    def _set_window(self, size: IntPair, stride: IntPair | None, padding: Padding) -> None:
+    def _set_window(
+        self,
+        size: Ints,
+        stride: Ints | None,
+        padding: Padding,
+        dilation: Ints = 1,
+        ceil_mode: bool = False,
+    ) -> None:
+        step = size if stride is None else stride
         window = Window.of(
-            type(self).__name__, (1, 1), size, size if stride is None else stride, padding
+            type(self).__name__, (1,) * self._rank, size, step, padding, dilation
+        )  # checks them
+        self.size, self.stride, self.dilation = window.size, window.stride, window.dilation
+        self.padding, self.ceil_mode = padding, bool(ceil_mode)
+
+    def _pooled(self, op: Any, x: Tensor, **more: Any) -> Any:
+        check_input(self, x, AXES[self._rank], (self._rank + 2,))
+        return op(
+            x,
+            self.size,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            ceil_mode=self.ceil_mode,
+            **more,
         )
-        self.size, self.stride, self.padding = two(window.size), two(window.stride), padding
-
-    def receptive_field(self, field: Field, x_shape: tuple[int, ...]) -> Field:
-        """Return what part of the image an output pixel depends on."""
-        return through_window(field, x_shape[2:], self.size, self.stride, self.padding)
 
 
-class MaxPool2d(_Pool2d):
+class _MaxPool(Pool):
+    @configurable
+    def __init__(
+        self,
+        size: Ints = 2,
+        stride: Ints | None = None,
+        padding: Padding = 0,
+        dilation: Ints = 1,
+        ceil_mode: bool = False,
+        return_indices: bool = False,
+    ) -> None:
+        self._set_window(size, stride, padding, dilation, ceil_mode)
+        self.return_indices = bool(return_indices)
+
+    def forward(self, x: Tensor) -> Any:
+        """Pool.
+
+        Parameters
+        ----------
+        x : Tensor, shape (N, C, *IMAGE)
+            A batch.
+
+        Returns
+        -------
+        Tensor, shape (N, C, *OUT)
+            The largest values; with `return_indices` a pair: they and their places.
+        """
+        op = {1: ops.max_pool1d, 2: ops.max_pool2d, 3: ops.max_pool3d}[self._rank]
+        return self._pooled(op, x, return_indices=self.return_indices)
+
+
+class _MaxUnpool(Pool):
+    @configurable
+    def __init__(self, size: Ints = 2, stride: Ints | None = None, padding: Padding = 0) -> None:
+        self._set_window(size, stride, padding)
+
+    def forward(
+        self, x: Tensor, indices: Tensor, image_shape: tuple[int, ...] | None = None
+    ) -> Tensor:
+        """Unpool.
+
+        Parameters
+        ----------
+        x : Tensor, shape (N, C, *OUT)
+            One value for each window.
+        indices : Tensor of int, shape (N, C, *OUT)
+            The places of the winners, as the pooling returned them.
+        image_shape : tuple, optional
+            (N, C, *IMAGE); by default that of the smallest image with so many windows, and with
+            padding "same" OUT * stride. Where the pooling left pixels over, give it.
+
+        Returns
+        -------
+        Tensor, shape (N, C, *IMAGE)
+            Zero where nothing won.
+        """
+        check_input(self, x, AXES[self._rank], (self._rank + 2,))
+        shape = (*x.shape[:2], *self._image(x.shape[2:])) if image_shape is None else image_shape
+        op = {1: ops.max_unpool1d, 2: ops.max_unpool2d, 3: ops.max_unpool3d}[self._rank]
+        return op(x, indices, shape)
+
+    def _image(self, out: tuple[int, ...]) -> tuple[int, ...]:
+        if self.padding == "same":
+            return tuple(o * s for o, s in zip(out, self.stride, strict=True))
+        name = type(self).__name__
+        window = Window.of(name, out, self.size, self.stride, self.padding)
+        return window.image_size(name, out, (0,) * self._rank)
+
+
+class MaxPool1d(_MaxPool):
+    """Take the largest value in each window of a signal.
+
+    Parameters
+    ----------
+    size : int, default 2
+        Window length KL, in samples.
+    stride : int, optional
+        Step, in samples; by default `size`.
+    padding : int, a pair ((before, after),), "valid" or "same", default 0
+        -inf around the signal, in samples; it never wins.
+    dilation : int, default 1
+        Distance between neighbouring samples of a window.
+    ceil_mode : bool, default False
+        Whether one more window is taken where samples remain after the last that fits.
+    return_indices : bool, default False
+        Whether to return a pair: the values, and the places of the winners for `MaxUnpool1d`.
+
+    Raises
+    ------
+    ConfigError
+        If an argument is not of its form.
+    """
+
+    _rank = 1
+
+
+class MaxPool2d(_MaxPool):
     """Take the largest value in each window of an image.
 
     Parameters
@@ -42,7 +162,13 @@ class MaxPool2d(_Pool2d):
     stride : int or (int, int), optional
         Step down and across, in pixels; by default `size`.
     padding : int, (int, int), pairs (before, after), "valid" or "same", default 0
-        Rows and columns of -inf around the image, in pixels; less than `size`.
+        -inf around the image, in pixels; it never wins.
+    dilation : int or (int, int), default 1
+        Distance between neighbouring pixels of a window.
+    ceil_mode : bool, default False
+        Whether one more window is taken where pixels remain after the last that fits.
+    return_indices : bool, default False
+        Whether to return a pair: the values, and the places of the winners for `MaxUnpool2d`.
 
     Raises
     ------
@@ -50,42 +176,68 @@ class MaxPool2d(_Pool2d):
         If an argument is not of its form.
     """
 
-    @configurable
-    def __init__(
-        self, size: IntPair = 2, stride: IntPair | None = None, padding: Padding = 0
-    ) -> None:
-        self._set_window(size, stride, padding)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Pool.
-
-        Parameters
-        ----------
-        x : Tensor, shape (N, C, H, W)
-            A batch of images.
-
-        Returns
-        -------
-        Tensor, shape (N, C, OH, OW)
-            ``OH = (H + before + after - KH) // SH + 1``, and likewise OW.
-        """
-        check_input(self, x, "(N, C, H, W)", (4,))
-        return ops.max_pool2d(x, self.size, self.stride, self.padding)
+    _rank = 2
 
 
-class AvgPool2d(_Pool2d):
-    """Average each window of an image.
+class MaxPool3d(_MaxPool):
+    """Take the largest value in each window of a volume.
+
+    Parameters
+    ----------
+    size : int or (int, int, int), default 2
+        Window depth, height and width KD, KH, KW, in voxels.
+    stride : int or (int, int, int), optional
+        Steps along D, H and W, in voxels; by default `size`.
+    padding : int, three of them, pairs (before, after), "valid" or "same", default 0
+        -inf around the volume, in voxels; it never wins.
+    dilation : int or (int, int, int), default 1
+        Distance between neighbouring voxels of a window.
+    ceil_mode : bool, default False
+        Whether one more window is taken where voxels remain after the last that fits.
+    return_indices : bool, default False
+        Whether to return a pair: the values, and the places of the winners for `MaxUnpool3d`.
+
+    Raises
+    ------
+    ConfigError
+        If an argument is not of its form.
+    """
+
+    _rank = 3
+
+
+class MaxUnpool1d(_MaxUnpool):
+    """Put values back to where `MaxPool1d(..., return_indices=True)` found them.
+
+    Parameters
+    ----------
+    size : int, default 2
+        The window of that pooling; it serves to find out how large the signal was.
+    stride : int, optional
+        Step, in samples; by default `size`.
+    padding : int, a pair ((before, after),), "valid" or "same", default 0
+        That of the pooling.
+
+    Raises
+    ------
+    ConfigError
+        If an argument is not of its form.
+    """
+
+    _rank = 1
+
+
+class MaxUnpool2d(_MaxUnpool):
+    """Put values back to where `MaxPool2d(..., return_indices=True)` found them.
 
     Parameters
     ----------
     size : int or (int, int), default 2
-        Window height and width KH, KW, in pixels.
+        The window of that pooling; it serves to find out how large the image was.
     stride : int or (int, int), optional
         Step down and across, in pixels; by default `size`.
     padding : int, (int, int), pairs (before, after), "valid" or "same", default 0
-        Rows and columns of zeros around the image, in pixels; less than `size`.
-    count_include_pad : bool, default True
-        Whether padding counts in the divisor.
+        That of the pooling.
 
     Raises
     ------
@@ -93,77 +245,25 @@ class AvgPool2d(_Pool2d):
         If an argument is not of its form.
     """
 
-    @configurable
-    def __init__(
-        self,
-        size: IntPair = 2,
-        stride: IntPair | None = None,
-        padding: Padding = 0,
-        count_include_pad: bool = True,
-    ) -> None:
-        self._set_window(size, stride, padding)
-        self.count_include_pad = bool(count_include_pad)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Pool.
-
-        Parameters
-        ----------
-        x : Tensor, shape (N, C, H, W)
-            A batch of images.
-
-        Returns
-        -------
-        Tensor, shape (N, C, OH, OW)
-            ``OH = (H + before + after - KH) // SH + 1``, and likewise OW.
-        """
-        check_input(self, x, "(N, C, H, W)", (4,))
-        return ops.avg_pool2d(x, self.size, self.stride, self.padding, self.count_include_pad)
+    _rank = 2
 
 
-class GlobalAvgPool2d(Module):
-    """Average each channel over the whole image."""
+class MaxUnpool3d(_MaxUnpool):
+    """Put values back to where `MaxPool3d(..., return_indices=True)` found them.
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Pool.
+    Parameters
+    ----------
+    size : int or (int, int, int), default 2
+        The window of that pooling; it serves to find out how large the volume was.
+    stride : int or (int, int, int), optional
+        Steps along D, H and W, in voxels; by default `size`.
+    padding : int, three of them, pairs (before, after), "valid" or "same", default 0
+        That of the pooling.
 
-        Parameters
-        ----------
-        x : Tensor, shape (N, C, H, W)
-            A batch of images.
+    Raises
+    ------
+    ConfigError
+        If an argument is not of its form.
+    """
 
-        Returns
-        -------
-        Tensor, shape (N, C)
-            The means.
-        """
-        check_input(self, x, "(N, C, H, W)", (4,))
-        return ops.global_avg_pool2d(x)
-
-    def receptive_field(self, field: Field, x_shape: tuple[int, ...]) -> Field:
-        """Return all that the pixels depend on together."""
-        return field.whole()
-
-
-class GlobalMaxPool2d(Module):
-    """Take the largest value of each channel over the whole image."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Pool.
-
-        Parameters
-        ----------
-        x : Tensor, shape (N, C, H, W)
-            A batch of images.
-
-        Returns
-        -------
-        Tensor, shape (N, C)
-            The maxima.
-        """
-        check_input(self, x, "(N, C, H, W)", (4,))
-        return ops.global_max_pool2d(x)
-
-    def receptive_field(self, field: Field, x_shape: tuple[int, ...]) -> Field:
-        """Return all that the pixels depend on together."""
-        return field.whole()
+    _rank = 3

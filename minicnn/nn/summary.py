@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from minicnn.autograd import Tensor, recording
-from minicnn.backend.device import get_device, to_device
-from minicnn.errors import ConfigError, MinicnnError, ShapeError
-from minicnn.nn._calls import Observer, observed_by, outermost_call, qualified_name
+from minicnn.autograd import Tensor
+from minicnn.autograd.graph import Graph, Node, tensors_in, trace
+from minicnn.autograd.watching import Call, calls
+from minicnn.nn._costs import kept_bytes, macs_of, peak_bytes
 from minicnn.nn._parameter import Buffer, Parameter
-from minicnn.nn._receptive import Field
+from minicnn.nn._parts import Weighted
+from minicnn.nn._probing import probe
 from minicnn.nn.arg_scope import show
 from minicnn.nn.module import Module
+from minicnn.nn.receptive_field import Sights, Step
 
-__all__ = ["Row", "Summary", "probe", "summarize"]
+__all__ = ["Row", "Summary", "summarize"]
 
 Shape = tuple[int, ...]
 
@@ -38,12 +37,14 @@ class Row:
     parameters : int
         How many numbers training changes, those of its parts too; 0 if counted in a row above.
     macs : int
-        Multiply-accumulates of convolutions and dense products.
+        Multiply-accumulates of convolutions and matrix products.
     activation_bytes, parameter_bytes : int
         Of the output; and of parameters and buffers.
-    receptive_field, jump : tuple of int
-        How far an output pixel sees, and the step to its neighbour's field, in image pixels, for
-        each spatial axis; empty where unknown.
+    receptive_field : tuple of int
+        How far an output pixel sees, for each axis of the image, in pixels: see
+        `minicnn.nn.ReceptiveField`.
+    jump : tuple of int or Fraction
+        The step to the next pixel's field; empty where the steps differ.
     """
 
     name: str
@@ -54,7 +55,7 @@ class Row:
     activation_bytes: int
     parameter_bytes: int
     receptive_field: tuple[int, ...]
-    jump: tuple[int, ...]
+    jump: tuple[Step, ...]
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,19 @@ class Summary:
         The shapes it was run with, without the batch axis.
     rows : tuple of Row
         One for each call of a layer.
+    kept_bytes : int
+        What a training step keeps for the way back, for one example: all tensors through which
+        gradients flow and what pull-backs have saved, each once; parameters not counted.
+    peak_bytes : int
+        The most memory that tensors need at once in a forward pass under `no_grad`, for one
+        example; neither parameters nor the ops' own scratch are counted.
     """
 
     title: str
     input_shapes: tuple[Shape, ...]
     rows: tuple[Row, ...]
+    kept_bytes: int
+    peak_bytes: int
 
     @property
     def parameters(self) -> int:
@@ -87,7 +96,7 @@ class Summary:
 
     @property
     def activation_bytes(self) -> int:
-        """Bytes of all outputs of one example: about what training keeps for the way back."""
+        """Bytes of all rows' outputs, of one example."""
         return sum(row.activation_bytes for row in self.rows)
 
     @property
@@ -118,6 +127,9 @@ class Summary:
         given = ", ".join(_times(shape) for shape in self.input_shapes)
         lines = [f"{self.title}, input {given}", *_aligned([head], widths), rule]
         lines += [*_aligned(body, widths), rule, *_aligned([total], widths)]
+        kept, peak = _bytes(self.kept_bytes), _bytes(self.peak_bytes)
+        lines.append(f"training keeps {kept} of one example for the way back")
+        lines.append(f"without a way back, {peak} at most are in use at once")
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -129,11 +141,10 @@ def summarize(net: Module, *input_shapes: Shape) -> Summary:
 
     The net is run in evaluation mode and keeps its state, its hooks stay silent; only layers that
     did not know their input's size are built. A layer is a module without modules inside, or one
-    with its own work, such as a convolution together with its normaliser and activation.
+    with weights and parts behind them, such as a convolution with its normaliser and activation.
+    A module that holds layers has a row if it multiplies itself, or has parameters of its own.
 
-    Receptive fields follow the layers' geometry and, between layers, the history of the tensors,
-    so additions and concatenations of branches are right. Convolutions called as plain functions
-    are not seen: there the field is too small.
+    All is found by tracing the ops, so plain functions count too, and any graph is right.
 
     Parameters
     ----------
@@ -146,8 +157,9 @@ def summarize(net: Module, *input_shapes: Shape) -> Summary:
     -------
     Summary
         Print it. Its columns: output shape; parameters; multiply-accumulates of convolutions and
-        dense products; bytes of the output; bytes of parameters and buffers; how far an output
-        pixel sees and the step from one pixel's field to the next one's, in image pixels.
+        matrix products; bytes of the output; bytes of parameters and buffers; how far an output
+        pixel sees and the step from one pixel's field to the next one's, in image pixels (those
+        of the first input).
 
     Raises
     ------
@@ -156,146 +168,88 @@ def summarize(net: Module, *input_shapes: Shape) -> Summary:
     ConfigError
         If a shape is not a tuple of ints.
     """
-    table = _Table()
-    probe(net, input_shapes, table.start, table.observe)
-    return Summary(type(net).__name__, tuple(map(tuple, input_shapes)), tuple(table.rows(net)))
+    notes = _Notes()
+    graph = probe("summary", net, input_shapes, notes.observe, trace)
+    members = [m for _, m in net._walk() if isinstance(m, Parameter | Buffer)]
+    rows = tuple(notes.rows(net, graph))
+    shapes = tuple(map(tuple, input_shapes))
+    memory = kept_bytes(graph, members), peak_bytes(graph, members)
+    return Summary(type(net).__name__, shapes, rows, *memory)
 
 
-def probe(
-    net: Module,
-    input_shapes: Sequence[Shape],
-    start: Callable[[list[Tensor]], None] = lambda inputs: None,
-    observe: Observer = lambda module, inputs: lambda output: None,
-) -> None:
-    """Run one example of zeros through a net in evaluation mode, showing each call to `observe`.
-
-    Parameters
-    ----------
-    net : Module
-        Any net.
-    input_shapes : sequence of tuple of int
-        Without the batch axis.
-    start : callable, optional
-        Gets the inputs before they are used.
-    observe : callable, optional
-        Gets each module that is called and its inputs, instead of the module's own hooks, and
-        returns a function that gets the output.
-
-    Raises
-    ------
-    ShapeError
-        If the net does not take such inputs.
-    ConfigError
-        If a shape is not a tuple of ints.
-    """
-    inputs = [_zeros(net, shape) for shape in input_shapes]
-    if not inputs:
-        raise ConfigError("summary: give the shape of one example, such as (3, 32, 32)")
-    start(inputs)
-    modes = {id(m): m.training for _, m in net.named_modules()}
-    try:
-        # History is recorded so that receptive fields can be followed from layer to layer.
-        with observed_by(observe), recording(True), outermost_call(net.eval()):
-            net(*inputs)
-    except MinicnnError as error:
-        given = ", ".join(map(str, input_shapes))
-        raise ShapeError(
-            f"summary: the net does not take one example of shape {given} (without the batch "
-            f"axis): {error}"
-        ) from error
-    finally:
-        for _, module in net.named_modules():
-            module.training = modes.get(id(module), modes[id(net)])
-
-
-def _zeros(net: Module, shape: Shape) -> Tensor:
-    if not isinstance(shape, tuple | list) or not all(isinstance(n, int) for n in shape):
-        raise ConfigError(f"summary: a shape is a tuple of ints such as (3, 32, 32), got {shape!r}")
-    member = next((m for _, m in net._walk() if isinstance(m, Parameter)), None)
-    dtype = np.float32 if member is None else member.dtype
-    device = get_device() if member is None else member.device
-    return Tensor(to_device(np.zeros((1, *shape), dtype), device), requires_grad=True)
-
-
-class _Table:
-    """Collects the calls of layers, and the receptive fields of tensors."""
+class _Notes:
+    """Collects the calls of modules that are in no layer, in the order in which they end."""
 
     def __init__(self) -> None:
-        self._calls: list[tuple[Module, str, Shape, Any]] = []  # module, name, x's shape, output
-        self._fields: dict[Tensor, Field] = {}
+        self._calls: list[tuple[Call, list[Tensor]]] = []  # and what the module returned
         self._inside: Module | None = None  # the layer whose call is in progress
 
-    def start(self, inputs: list[Tensor]) -> None:
-        for x in inputs:
-            self._fields[x] = Field.of_image(x.shape[2:])
-
     def observe(self, module: Module, inputs: tuple[Any, ...]) -> Callable[[Any], None]:
-        if self._inside is not None or not _is_layer(module):
+        if self._inside is not None:
             return lambda output: None
-        self._inside = module
-        tensors = [t for t in inputs if isinstance(t, Tensor)]
-        field = _joined(map(self._field_of, tensors))
-        x_shape = tensors[0].shape if tensors else ()
+        if is_layer(module):
+            self._inside = module
+        call = calls.get()[-1]
 
         def done(output: Any) -> None:
-            self._inside = None
-            for y in _tensors(output):
-                self._fields[y] = module.receptive_field(field, x_shape)
-            self._calls.append((module, qualified_name(module), x_shape, output))
+            if self._inside is module:
+                self._inside = None
+            self._calls.append((call, list(tensors_in(output))))
 
         return done
 
-    def _field_of(self, t: Tensor) -> Field:
-        """Return a tensor's field: its layer's, or what its nearest known ancestors see."""
-        found: list[Field] = []
-        waiting, seen = [t], {t}
-        while waiting:
-            here = waiting.pop()
-            if here in self._fields:
-                found.append(self._fields[here])
-                continue
-            parents = [p for p, _ in here._parents if p not in seen]
-            seen.update(parents)
-            waiting += parents
-        return _joined(found)
-
-    def rows(self, net: Module) -> Iterator[Row]:
+    def rows(self, net: Module, graph: Graph) -> Iterator[Row]:
+        values = {id(v.tensor): v for v in graph.values}
+        sights = Sights(graph, graph.inputs[0]) if graph.inputs else None
+        nodes = self._nodes_of_calls(graph)
         counted: set[int] = set()
-        for module, name, x_shape, output in self._calls:
-            parameters, size = _fresh(module._walk(), counted)
-            outputs = list(_tensors(output))
-            field = self._fields.get(outputs[0], Field()) if outputs else Field()
-            shape = outputs[0].shape if outputs else ()
-            macs = module.count_macs(x_shape, shape) if x_shape and shape else 0
+        for call, outputs in self._calls:
+            module, own = call.module, nodes.get(call, [])
+            macs = sum(map(macs_of, own))
+            if is_layer(module):
+                parameters, size = _fresh(module._walk(), counted)
+            else:
+                taken = {id(v.tensor) for node in own for v in node.inputs}
+                mine = [(name, m) for name, m in module._members() if id(m) in taken]
+                parameters, size = _fresh(mine, counted)
+                if not (macs or size):
+                    continue
+            first = values.get(id(outputs[0])) if outputs else None
+            field = sights.field(first) if sights and first else None
+            sees, jump = (field.size, field.jump) if field else ((), ())
             yield Row(
-                name,
-                _kind(module),
-                shape[1:],
+                call.name,
+                kind_of(module),
+                first.shape[1:] if first else (),
                 parameters,
                 macs,
-                sum(y.data.nbytes for y in outputs),
+                sum(t.data.nbytes for t in outputs),
                 size,
-                field.size,
-                field.jump,
+                sees,
+                () if None in jump else jump,
             )
-        for name, module in net.named_modules():  # what no layer's row has counted
+        for name, module in net.named_modules():  # what no row has counted
             parameters, size = _fresh(module._members(), counted)
             if size:
                 yield Row(name, type(module).__name__, (), parameters, 0, 0, size, (), ())
 
+    def _nodes_of_calls(self, graph: Graph) -> dict[Call, list[Node]]:
+        """Return the ops of each call that was noted: of a layer all, else those not in others."""
+        noted = {call for call, _ in self._calls}
+        found: dict[Call, list[Node]] = {}
+        for node in graph:
+            around = [call for call in node.calls if call in noted]
+            if around:
+                found.setdefault(around[-1], []).append(node)
+        return found
 
-def _joined(fields: Iterable[Field]) -> Field:
-    """Return the field of what depends on all of them."""
-    return functools.reduce(Field.joined, fields) if (fields := list(fields)) else Field()
 
-
-def _is_layer(module: Module) -> bool:
+def is_layer(module: Module) -> bool:
+    """Whether a module is one row of a summary, together with what is inside it."""
     if module._only_holds_layers:
         return False
-    kind = type(module)
-    works = kind.count_macs is not Module.count_macs
-    mixes = kind.receptive_field is not Module.receptive_field
-    return works or mixes or not any(isinstance(m, Module) for _, m in module._members())
+    inside = any(isinstance(m, Module) for _, m in module._members())
+    return isinstance(module, Weighted) or not inside
 
 
 def _fresh(members: Iterable[tuple[str, Any]], counted: set[int]) -> tuple[int, int]:
@@ -305,7 +259,7 @@ def _fresh(members: Iterable[tuple[str, Any]], counted: set[int]) -> tuple[int, 
     return sum(m.size for m in fresh if isinstance(m, Parameter)), sum(m.data.nbytes for m in fresh)
 
 
-def _kind(module: Module) -> str:
+def kind_of(module: Module) -> str:
     parts = [module, *(getattr(module, name, None) for name in ("normalizer", "activation"))]
     names = [
         type(part).__name__ if isinstance(part, Module) else show(part)
@@ -313,16 +267,6 @@ def _kind(module: Module) -> str:
         if part is not None
     ]
     return " + ".join(names)
-
-
-def _tensors(output: Any) -> Iterator[Tensor]:
-    if isinstance(output, Tensor):
-        yield output
-    elif isinstance(output, list | tuple):
-        for item in output:
-            yield from _tensors(item)
-    elif isinstance(output, dict):
-        yield from _tensors(list(output.values()))
 
 
 def _aligned(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> list[str]:
@@ -340,7 +284,7 @@ def _times(lengths: Sequence[int]) -> str:
     return " x ".join(map(str, lengths)) or "-"
 
 
-def _square(lengths: Sequence[int]) -> str:
+def _square(lengths: Sequence[Step]) -> str:
     """Write equal lengths once."""
     if not lengths:
         return "-"

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from minicnn.errors import ConfigError, ShapeError
 
+Ints = int | tuple[int, ...]  # one for all axes, or one for each
 IntPair = int | tuple[int, int]
-Padding = int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]] | str
+Padding = int | tuple[int, ...] | tuple[tuple[int, int], ...] | str
 
 
 class Window(NamedTuple):
@@ -72,8 +73,13 @@ class Window(NamedTuple):
         """The pixels from a window's first to its last, holes included."""
         return tuple(d * (k - 1) + 1 for k, d in zip(self.size, self.dilation, strict=True))
 
-    def output_size(self, op: str, image: Sequence[int]) -> tuple[int, ...]:
+    def output_size(
+        self, op: str, image: Sequence[int], ceil_mode: bool = False
+    ) -> tuple[int, ...]:
         """Return how many windows fit along each axis of an image: OH, OW.
+
+        With `ceil_mode` there is one more where pixels or padding remain after the last window
+        that fits, and none that starts after the image (in the padding behind it).
 
         Raises
         ------
@@ -86,6 +92,13 @@ class Window(NamedTuple):
                 image, self.padding, self.extent, self.stride, strict=True
             )
         )
+        if ceil_mode:
+            out = tuple(
+                min(-((e - n - before - after) // s) + 1, -(-(n + before) // s))
+                for n, (before, after), e, s in zip(
+                    image, self.padding, self.extent, self.stride, strict=True
+                )
+            )
         if min(out) < 1:
             holes = f" dilated by {self.dilation}" if max(self.dilation) > 1 else ""
             raise ShapeError(
@@ -93,6 +106,27 @@ class Window(NamedTuple):
                 f"{self.padding}; use a smaller window or more padding"
             )
         return out
+
+    def image_size(self, op: str, out: Sequence[int], more: Sequence[int]) -> tuple[int, ...]:
+        """Return how long an image is on which `out` windows fit, with `more` pixels left over.
+
+        Raises
+        ------
+        ShapeError
+            If all of it would be padding.
+        """
+        image = tuple(
+            (n - 1) * s + e - before - after + m
+            for n, s, e, (before, after), m in zip(
+                out, self.stride, self.extent, self.padding, more, strict=True
+            )
+        )
+        if min(image) < 1:
+            raise ShapeError(
+                f"{op}: windows {self.size} painted at {tuple(out)} places and cut off by "
+                f"{self.padding} leave an image {image}; use less padding"
+            )
+        return image
 
 
 def per_axis(op: str, name: str, value: Any, rank: int, at_least: int) -> tuple[int, ...]:
@@ -112,9 +146,8 @@ def per_axis(op: str, name: str, value: Any, rank: int, at_least: int) -> tuple[
     except TypeError:
         numbers = ()
     if len(numbers) != rank or min(numbers) < at_least:
-        raise ConfigError(
-            f"{op}: {name} must be an int or {rank} ints, each >= {at_least}, got {value!r}"
-        )
+        forms = f"an int or {rank} ints, each" if rank > 1 else "an int"
+        raise ConfigError(f"{op}: {name} must be {forms} >= {at_least}, got {value!r}")
     return numbers
 
 
@@ -131,10 +164,14 @@ def _pads(op: str, padding: Any, rank: int) -> tuple[tuple[int, int], ...]:
     if isinstance(padding, str):
         raise ConfigError(f"{op}: padding {padding!r} is unknown; use 'same', 'valid' or numbers")
     if isinstance(padding, tuple | list) and any(isinstance(p, tuple | list) for p in padding):
-        if len(padding) != rank or any(
-            not isinstance(p, tuple | list) or len(p) != 2 for p in padding
-        ):
-            raise ConfigError(f"{op}: padding must be {rank} pairs (before, after), got {padding}")
-        flat = per_axis(op, "padding", [n for p in padding for n in p], 2 * rank, at_least=0)
-        return tuple(zip(flat[::2], flat[1::2], strict=True))
+        try:
+            pads = tuple((operator.index(before), operator.index(end)) for before, end in padding)
+        except (TypeError, ValueError):
+            pads = ()
+        if len(pads) != rank or min(map(min, pads)) < 0:
+            pairs = f"{rank} pairs" if rank > 1 else "1 pair"
+            raise ConfigError(
+                f"{op}: padding must be {pairs} (before, after), got {padding}; give ints >= 0"
+            )
+        return pads
     return tuple((p, p) for p in per_axis(op, "padding", padding, rank, at_least=0))

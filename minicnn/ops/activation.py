@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from minicnn.autograd import Lifted, Tensor, differentiable, exp, of_output, tanh, where
-from minicnn.backend import array_module, kernels_for
-from minicnn.errors import DTypeError, ShapeError
+import numpy as np
+
+from minicnn.autograd import (
+    Lifted,
+    Tensor,
+    astype,
+    composed,
+    differentiable,
+    exp,
+    of_output,
+    tanh,
+    where,
+)
+from minicnn.autograd._checks import axis_of
+from minicnn.backend import Array, array_module, kernels_for
+from minicnn.errors import ShapeError
+from minicnn.ops._pointwise import floats, slope_at
 
 __all__ = ["leaky_relu", "log_softmax", "prelu", "relu", "sigmoid", "softmax", "tanh"]
 
@@ -43,7 +57,8 @@ def _relu_grad(grad_y: Tensor, y: Tensor) -> Lifted:
     return g, (lambda grad_g: _relu_grad(grad_g, y), None)
 
 
-def leaky_relu(x: Tensor, slope: float = 0.01) -> Tensor:
+@differentiable
+def leaky_relu(x: Tensor, slope: float = 0.01) -> Lifted:
     """Rectify but let a little through: ``y = x`` where x > 0, else ``slope * x``.
 
     Parameters
@@ -62,11 +77,13 @@ def leaky_relu(x: Tensor, slope: float = 0.01) -> Tensor:
     ----------
     Maas, Hannun and Ng, "Rectifier nonlinearities improve neural network acoustic models", 2013.
     """
-    x = _floats("leaky_relu", x)
-    xp = array_module(x.data)
-    return x * Tensor(xp.where(x.data > 0, 1.0, slope).astype(x.dtype))
+    floats("leaky_relu", x)
+    slope = float(slope)
+    y = kernels_for(x.data).leaky_relu(x.data, slope)
+    return y, (slope_at(x, "leaky_relu_grad", None, slope),)
 
 
+@composed
 def prelu(x: Tensor, slope: Tensor) -> Tensor:
     """Rectify with a learned slope: ``y = x`` where x > 0, else ``slope * x``.
 
@@ -91,7 +108,7 @@ def prelu(x: Tensor, slope: Tensor) -> Tensor:
     ----------
     He et al., "Delving deep into rectifiers", ICCV 2015, equation 1.
     """
-    x, slope = _floats("prelu", x), _floats("prelu", slope)
+    x, slope = floats("prelu", x), floats("prelu", slope)
     if x.ndim < 2 or slope.shape not in ((1,), x.shape[1:2]):
         raise ShapeError(
             f"prelu: slope {slope.shape} must hold one value, or one a channel of x {x.shape}"
@@ -112,16 +129,9 @@ def sigmoid(x: Tensor) -> Lifted:
     -------
     Tensor
         Of x's shape. Computed by way of tanh, so that no exponential overflows.
-
-    Raises
-    ------
-    DTypeError
-        If x is not of floats.
     """
-    _floats("sigmoid", x)
-    half = x.data.dtype.type(0.5)
-    y = half * (array_module(x.data).tanh(half * x.data) + 1)
-    return y, (of_output(lambda g, y: g * (y * (1.0 - y))),)
+    floats("sigmoid", x)
+    return kernels_for(x.data).sigmoid(x.data), (of_output(lambda g, y: g * (y * (1.0 - y))),)
 
 
 @differentiable
@@ -140,22 +150,18 @@ def softmax(x: Tensor, axis: int = 1) -> Lifted:
     Tensor
         Of x's shape; sums to 1 along `axis`. The largest score is subtracted first, which changes
         nothing but keeps the exponentials finite.
-
-    Raises
-    ------
-    ShapeError
-        If there is no such axis.
     """
-    _check_axis("softmax", x, axis)
-    xp = array_module(x.data)
+    floats("softmax", x)
+    xp, axis = array_module(x.data), axis_of("softmax", axis, x.shape)
     e = xp.exp(x.data - x.data.max(axis=axis, keepdims=True, initial=-xp.inf))
 
     # dy_k/dx_j = y_k ([k=j] - y_j)  =>  dL/dx = y * (dL/dy - sum_k y_k dL/dy_k)
     @of_output
     def grad_x(grad_y: Tensor, y: Tensor) -> Tensor:
+        grad_y, y = _wide(grad_y), _wide(y)
         return y * (grad_y - (grad_y * y).sum(axis=axis, keepdims=True))
 
-    return e / e.sum(axis=axis, keepdims=True), (grad_x,)
+    return (e / _sum(e, axis)).astype(x.dtype), (grad_x,)
 
 
 @differentiable
@@ -173,33 +179,26 @@ def log_softmax(x: Tensor, axis: int = 1) -> Lifted:
     -------
     Tensor
         Of x's shape.
-
-    Raises
-    ------
-    ShapeError
-        If there is no such axis.
     """
-    _check_axis("log_softmax", x, axis)
-    xp = array_module(x.data)
+    floats("log_softmax", x)
+    xp, axis = array_module(x.data), axis_of("log_softmax", axis, x.shape)
     shifted = x.data - x.data.max(axis=axis, keepdims=True, initial=-xp.inf)
-    y = shifted - xp.log(xp.exp(shifted).sum(axis=axis, keepdims=True))
+    y = (shifted - xp.log(_sum(xp.exp(shifted), axis))).astype(x.dtype)
 
     # dy_k/dx_j = [k=j] - softmax_j
     @of_output
     def grad_x(grad_y: Tensor, y: Tensor) -> Tensor:
+        grad_y, y = _wide(grad_y), _wide(y)
         return grad_y - exp(y) * grad_y.sum(axis=axis, keepdims=True)
 
     return y, (grad_x,)
 
 
-def _check_axis(op: str, x: Tensor, axis: int) -> None:
-    _floats(op, x)
-    if not -x.ndim <= axis < x.ndim:
-        raise ShapeError(f"{op}: axis {axis} does not exist in shape {x.shape}; name the classes'")
+def _sum(e: Array, axis: int) -> Array:
+    """Sum along an axis; of float16 in float32, for 65 505 classes may sum up to too much."""
+    return e.sum(axis=axis, keepdims=True, dtype=np.promote_types(e.dtype, np.float32))
 
 
-def _floats(op: str, x: Tensor) -> Tensor:
-    x = x if isinstance(x, Tensor) else Tensor(x)
-    if x.dtype.kind != "f":
-        raise DTypeError(f"{op}: needs floats, got {x.dtype}; use .astype('float32')")
-    return x
+def _wide(x: Tensor) -> Tensor:
+    """Return float16 as float32."""
+    return astype(x, np.float32) if x.dtype == np.float16 else x

@@ -1,19 +1,85 @@
 """Convolution: a weighted sum over a small patch, shifted across the image with shared weights.
 
-The three functions here are one trilinear form seen from three sides, so each is
-the gradient of the others and derivatives of every order come for free.
+With 1, 2 or 3 spatial axes it is one trilinear form, seen from three sides: its value
+(`convolve`), its transpose (`convolve_transposed`, which is also what `conv_transpose2d`
+computes) and its gradient by the weights (`conv_grad_weight`). Each is the gradient of the
+others, so derivatives of every order come for free.
+
+In comments, p is a place in the image, q one in the output and k one in the window, each an index
+for every spatial axis: weight k of the window at q lies on p = q*stride + k*dilation - before.
 """
 
 from __future__ import annotations
 
+import operator
+
 from minicnn.autograd import Lifted, Tensor, differentiable
 from minicnn.backend import kernels_for
 from minicnn.errors import ConfigError, DeviceError, DTypeError, ShapeError
-from minicnn.ops._windows import IntPair, Padding, Window
+from minicnn.ops._windows import Ints, Padding, Window
 
-__all__ = ["conv2d"]
+__all__ = ["conv1d", "conv2d", "conv3d"]
 
 Shape = tuple[int, ...]
+
+IMAGES = {1: "(N, C, L)", 2: "(N, C, H, W)", 3: "(N, C, D, H, W)"}
+WINDOWS = {1: "K", 2: "KH, KW", 3: "KD, KH, KW"}
+
+
+@differentiable
+def conv1d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+) -> Lifted:
+    """Convolve signals with filters (cross-correlation, as every library calls it).
+
+    ``y[n,o,i] = bias[o] + sum_{c,u} weight[o,c,u] * x[n, c, i*S + u*D]``,
+    x being padded with zeros; with groups, c runs over the channels of o's own group.
+
+    Parameters
+    ----------
+    x : Tensor, shape (N, C, L)
+        A batch of signals.
+    weight : Tensor, shape (O, C / groups, K)
+        The filters, one for each output channel.
+    bias : Tensor, shape (O,), optional
+        Added to every sample of an output channel.
+    stride : int, default 1
+        Step S of the window, in samples.
+    padding : int, ((before, after),), "valid" or "same", default 0
+        Zeros around the signal, in samples. ``"same"`` makes the output ``ceil(L / S)`` long;
+        where that takes an odd number, the odd one goes after (TensorFlow's rule).
+    dilation : int, default 1
+        Distance D between the samples under neighbouring weights.
+    groups : int, default 1
+        Into how many parts the channels are cut that do not see one another; C for depthwise.
+
+    Returns
+    -------
+    Tensor, shape (N, O, OL)
+        ``OL = (L + before + after - D*(K-1) - 1) // S + 1``.
+
+    Raises
+    ------
+    ShapeError
+        If the channels do not fit or are none, or the window does not fit in the padded signal.
+    ConfigError
+        If an option is not of its form.
+    DTypeError
+        If x, weight and bias are not of one float type.
+    DeviceError
+        If they are not on one device.
+
+    References
+    ----------
+    Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", arXiv:1603.07285.
+    """
+    return _convolved("conv1d", 1, x, weight, bias, stride, padding, dilation, groups)
 
 
 @differentiable
@@ -21,9 +87,9 @@ def conv2d(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
-    stride: IntPair = 1,
+    stride: Ints = 1,
     padding: Padding = 0,
-    dilation: IntPair = 1,
+    dilation: Ints = 1,
     groups: int = 1,
 ) -> Lifted:
     """Convolve images with filters (cross-correlation, as every library calls it).
@@ -61,133 +127,206 @@ def conv2d(
     ConfigError
         If an option is not of its form.
     DTypeError
-        If x, weight and bias are of different types.
+        If x, weight and bias are not of one float type.
+    DeviceError
+        If they are not on one device.
 
     References
     ----------
     Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", arXiv:1603.07285.
     """
-    _check("conv2d", x, weight, bias, groups)
-    window = Window.of("conv2d", x.shape[2:], weight.shape[2:], stride, padding, dilation)
-    window.output_size("conv2d", x.shape[2:])
-    y = kernels_for(x.data).conv2d(
-        x.data, weight.data, None if bias is None else bias.data, window, groups
-    )
-    image_shape, kernel_shape = x.shape, weight.shape
-
-    # x[h,w] meets weight[u,v] at output (i,j) with h = i*SH + u*DH - PH, w likewise:
-    #     dL/dx[n,c,h,w] = sum of weight[o,c,u,v] * dL/dy[n,o,i,j] over all such (o,u,v,i,j)
-    def grad_x(grad_y: Tensor) -> Tensor:
-        return conv2d_grad_x(grad_y, weight, image_shape, window, groups)
-
-    # dL/dweight[o,c,u,v] = sum_{n,i,j} dL/dy[n,o,i,j] * x[n, c, i*SH + u*DH, j*SW + v*DW]
-    def grad_weight(grad_y: Tensor) -> Tensor:
-        return conv2d_grad_weight(grad_y, x, kernel_shape, window, groups)
-
-    # The bias is added to every pixel: dL/dbias[o] = sum_{n,i,j} dL/dy[n,o,i,j]
-    def grad_bias(grad_y: Tensor) -> Tensor:
-        return grad_y.sum(axis=(0, 2, 3))
-
-    return y, (grad_x, grad_weight, grad_bias)
+    return _convolved("conv2d", 2, x, weight, bias, stride, padding, dilation, groups)
 
 
 @differentiable
-def conv2d_grad_x(
-    grad_y: Tensor, weight: Tensor, image_shape: Shape, window: Window, groups: int
+def conv3d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
 ) -> Lifted:
-    """Pull a gradient back from the output of `conv2d` to its images.
+    """Convolve volumes with filters (cross-correlation, as every library calls it).
+
+    ``y[n,o,i,j,k] = bias[o] + sum_{c,t,u,v} weight[o,c,t,u,v]
+    * x[n, c, i*SD + t*DD, j*SH + u*DH, k*SW + v*DW]``,
+    x being padded with zeros; with groups, c runs over the channels of o's own group.
 
     Parameters
     ----------
-    grad_y : Tensor, shape (N, O, OH, OW)
-        dL/dy.
-    weight : Tensor, shape (O, C / groups, KH, KW)
-        The filters.
-    image_shape : tuple
-        (N, C, H, W).
-    window : Window
-        The geometry of that convolution.
-    groups : int
-        Its groups.
+    x : Tensor, shape (N, C, D, H, W)
+        A batch of volumes: computed tomographies, or videos with time for D.
+    weight : Tensor, shape (O, C / groups, KD, KH, KW)
+        The filters, one for each output channel.
+    bias : Tensor, shape (O,), optional
+        Added to every voxel of an output channel.
+    stride : int or (int, int, int), default 1
+        Step of the window in depth, down and across SD, SH, SW, in voxels.
+    padding : int, (int, int, int), pairs (before, after), "valid" or "same", default 0
+        Zeros around the volume, in voxels. ``"same"`` makes the output ``ceil(D / SD)`` deep;
+        where that takes an odd number, the odd one goes after (TensorFlow's rule).
+    dilation : int or (int, int, int), default 1
+        Distance DD, DH, DW between the voxels under neighbouring weights.
+    groups : int, default 1
+        Into how many parts the channels are cut that do not see one another; C for depthwise.
 
     Returns
     -------
-    Tensor, shape (N, C, H, W)
-        dL/dx; linear in both arguments, so its own gradients are convolutions again.
+    Tensor, shape (N, O, OD, OH, OW)
+        ``OD = (D + before + after - DD*(KD-1) - 1) // SD + 1``, and likewise OH and OW.
+
+    Raises
+    ------
+    ShapeError
+        If the channels do not fit or are none, or the window does not fit in the padded volume.
+    ConfigError
+        If an option is not of its form.
+    DTypeError
+        If x, weight and bias are not of one float type.
+    DeviceError
+        If they are not on one device.
+
+    References
+    ----------
+    Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", arXiv:1603.07285.
     """
-    k = kernels_for(grad_y.data)
-    grad = k.conv2d_grad_x(grad_y.data, weight.data, image_shape, window, groups)
-    kernel_shape = weight.shape
+    return _convolved("conv3d", 3, x, weight, bias, stride, padding, dilation, groups)
 
-    def grad_grad_y(g: Tensor) -> Tensor:
-        return _conv2d_in(g, weight, window, groups)
 
-    def grad_weight(g: Tensor) -> Tensor:
-        return conv2d_grad_weight(grad_y, g, kernel_shape, window, groups)
+def _convolved(
+    op: str,
+    rank: int,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Ints,
+    padding: Padding,
+    dilation: Ints,
+    groups: int,
+) -> Lifted:
+    """Check the arguments of a convolution, then compute it."""
+    groups = check_groups(op, groups)
+    _check_channels(op, rank, x, weight, bias, groups)
+    check_kinds(op, x, weight, bias)
+    window = Window.of(op, x.shape[2:], weight.shape[2:], stride, padding, dilation)
+    return convolve(x, weight, bias, window.output_size(op, x.shape[2:]), window, groups)
 
-    return grad, (grad_grad_y, grad_weight)
+
+def convolve(
+    x: Tensor, weight: Tensor, bias: Tensor | None, out_size: Shape, window: Window, groups: int
+) -> Lifted:
+    """Compute x (N, C, *IN), weight (O, C/groups, *K), bias (O,) -> y (N, O, *OUT).
+
+    `out_size` is OUT: where a transposed convolution left pixels over, more windows would fit.
+    """
+    image_shape, kernel_shape = x.shape, weight.shape
+    b = None if bias is None else bias.data
+    y = kernels_for(x.data).conv(x.data, weight.data, b, out_size, window, groups)
+
+    # y[n,o,q] = bias[o] + sum_{c,k} weight[o,c,k] * x[n,c,p(q,k)], so x[n,c,p] meets weight[o,c,k]
+    # at every output q from which weight k lies on p:
+    #     dL/dx[n,c,p] = sum of weight[o,c,k] * dL/dy[n,o,q] over all (o,k,q) with p(q,k) = p
+    def grad_x(grad_y: Tensor) -> Tensor:
+        return _conv_transposed(grad_y, weight, None, image_shape, window, groups)
+
+    # dL/dweight[o,c,k] = sum_{n,q} dL/dy[n,o,q] * x[n,c,p(q,k)]
+    def grad_weight(grad_y: Tensor) -> Tensor:
+        return conv_grad_weight(grad_y, x, kernel_shape, window, groups)
+
+    return y, (grad_x, grad_weight, _grad_bias)
+
+
+def convolve_transposed(
+    x: Tensor, weight: Tensor, bias: Tensor | None, image_shape: Shape, window: Window, groups: int
+) -> Lifted:
+    """Compute x (N, O, *OUT), weight (O, C/groups, *K), bias (C,) -> y (N, C, *IN).
+
+    The letters are those of the convolution that this is the transpose of: it maps y to x.
+    """
+    out_size, kernel_shape = x.shape[2:], weight.shape
+    y = kernels_for(x.data).conv_grad_x(x.data, weight.data, image_shape, window, groups)
+    if bias is not None:
+        y += bias.data.reshape(-1, *(1,) * len(out_size))  # y is fresh
+
+    # y[n,c,p] = bias[c] + sum of weight[o,c,k] * x[n,o,q] over all (o,k,q) with p(q,k) = p.
+    # So x[n,o,q] is in y[n,c,p(q,k)] for each c and k, times weight[o,c,k]:
+    #     dL/dx[n,o,q] = sum_{c,k} weight[o,c,k] * dL/dy[n,c,p(q,k)], the convolution itself
+    def grad_x(grad_y: Tensor) -> Tensor:
+        return _conv(grad_y, weight, None, out_size, window, groups)
+
+    # dL/dweight[o,c,k] = sum_{n,q} x[n,o,q] * dL/dy[n,c,p(q,k)]: as that of the convolution, with
+    # x in the place of its gradient and dL/dy in that of its image
+    def grad_weight(grad_y: Tensor) -> Tensor:
+        return conv_grad_weight(x, grad_y, kernel_shape, window, groups)
+
+    return y, (grad_x, grad_weight, _grad_bias)
+
+
+_conv = differentiable(convolve)
+_conv_transposed = differentiable(convolve_transposed)
 
 
 @differentiable
-def conv2d_grad_weight(
+def conv_grad_weight(
     grad_y: Tensor, x: Tensor, kernel_shape: Shape, window: Window, groups: int
 ) -> Lifted:
-    """Pull a gradient back from the output of `conv2d` to its filters.
-
-    Parameters
-    ----------
-    grad_y : Tensor, shape (N, O, OH, OW)
-        dL/dy.
-    x : Tensor, shape (N, C, H, W)
-        The images.
-    kernel_shape : tuple
-        (O, C / groups, KH, KW).
-    window : Window
-        The geometry of that convolution.
-    groups : int
-        Its groups.
-
-    Returns
-    -------
-    Tensor, shape (O, C / groups, KH, KW)
-        dL/dweight; linear in both arguments, so its own gradients are convolutions again.
-    """
+    """Compute grad_y (N, O, *OUT), x (N, C, *IN) -> dL/dweight (O, C/groups, *K)."""
+    image_shape, out_size = x.shape, grad_y.shape[2:]
     k = kernels_for(x.data)
-    grad = k.conv2d_grad_weight(grad_y.data, x.data, kernel_shape, window, groups)
-    image_shape = x.shape
+    grad = k.conv_grad_weight(grad_y.data, x.data, kernel_shape, window, groups)
 
+    # grad[o,c,k] = sum_{n,q} grad_y[n,o,q] * x[n,c,p(q,k)]. With G = dL/dgrad:
+    #     dL/dgrad_y[n,o,q] = sum_{c,k} G[o,c,k] * x[n,c,p(q,k)], x convolved with G
     def grad_grad_y(g: Tensor) -> Tensor:
-        return _conv2d_in(x, g, window, groups)
+        return _conv(x, g, None, out_size, window, groups)
 
+    #     dL/dx[n,c,p] = sum of G[o,c,k] * grad_y[n,o,q] over all (o,k,q) with p(q,k) = p
     def grad_x(g: Tensor) -> Tensor:
-        return conv2d_grad_x(grad_y, g, image_shape, window, groups)
+        return _conv_transposed(grad_y, g, None, image_shape, window, groups)
 
     return grad, (grad_grad_y, grad_x)
 
 
-def _conv2d_in(x: Tensor, weight: Tensor, window: Window, groups: int) -> Tensor:
-    """Convolve in a geometry that is already known."""
-    return conv2d(
-        x,
-        weight,
-        stride=window.stride,
-        padding=window.padding,
-        dilation=window.dilation,
-        groups=groups,
-    )
+# The bias is added to every pixel: dL/dbias[o] = sum_{n,q} dL/dy[n,o,q]
+def _grad_bias(grad_y: Tensor) -> Tensor:
+    return grad_y.sum(axis=(0, *range(2, grad_y.ndim)))
 
 
-def _check(op: str, x: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> None:
-    """Refuse operands that do not fit one another."""
+def check_groups(op: str, groups: int) -> int:
+    """Return the number of groups as an int, or refuse it."""
+    try:
+        count = operator.index(groups)
+    except TypeError:
+        count = 0
+    if count < 1:
+        raise ConfigError(f"{op}: groups must be an int >= 1, got {groups!r}")
+    return count
+
+
+def check_kinds(op: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+    """Refuse operands that are not of one float type on one device."""
+    operands = {"x": x, "weight": weight} | ({} if bias is None else {"bias": bias})
+    if len({t.dtype for t in operands.values()}) > 1 or x.dtype.kind != "f":
+        kinds = ", ".join(f"{name} {t.shape} is {t.dtype}" for name, t in operands.items())
+        raise DTypeError(f"{op}: {kinds}; they must be of one float type: use .astype")
+    if len({t.device for t in operands.values()}) > 1:
+        places = ", ".join(f"{name} {t.shape} is on {t.device}" for name, t in operands.items())
+        raise DeviceError(f"{op}: {places}; bring them together: use .to(...)")
+
+
+def _check_channels(
+    op: str, rank: int, x: Tensor, weight: Tensor, bias: Tensor | None, groups: int
+) -> None:
+    """Refuse operands whose shapes do not fit one another."""
     shapes = f"x {x.shape}, weight {weight.shape}"
-    if x.ndim != 4 or weight.ndim != 4:
+    if x.ndim != rank + 2 or weight.ndim != rank + 2:
         raise ShapeError(
-            f"{op}: needs x (N, C, H, W) and weight (O, C/groups, KH, KW), got {shapes}"
+            f"{op}: needs x {IMAGES[rank]} and weight (O, C/groups, {WINDOWS[rank]}), got {shapes}"
         )
     if 0 in (x.shape[1], *weight.shape[:2]):
         raise ShapeError(f"{op}: needs at least one channel in and one out, got {shapes}")
-    if not isinstance(groups, int) or groups < 1:
-        raise ConfigError(f"{op}: groups must be an int >= 1, got {groups!r}")
     if x.shape[1] != weight.shape[1] * groups:
         times = f" x {groups} groups" if groups > 1 else ""
         raise ShapeError(
@@ -202,12 +341,3 @@ def _check(op: str, x: Tensor, weight: Tensor, bias: Tensor | None, groups: int)
         raise ShapeError(
             f"{op}: bias has shape {bias.shape} but weight {weight.shape} needs {weight.shape[:1]}"
         )
-    operands = [t for t in (x, weight, bias) if t is not None]
-    if len({t.dtype for t in operands}) > 1 or x.dtype.kind != "f":
-        raise DTypeError(
-            f"{op}: x is {x.dtype}, weight {weight.dtype}"
-            + (f", bias {bias.dtype}" if bias is not None else "")
-            + "; they must be one float type: use .astype"
-        )
-    if len({t.device for t in operands}) > 1:
-        raise DeviceError(f"{op}: x is on {x.device}, weight on {weight.device}; use .to(...)")

@@ -8,18 +8,24 @@ References
 ----------
 Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 2014.
 Tompson et al., "Efficient object localization using convolutional networks", CVPR 2015 (spatial).
+Klambauer et al., "Self-normalizing neural networks", NeurIPS 2017 (alpha).
 """
 
 from __future__ import annotations
 
-from minicnn.autograd import Tensor
-from minicnn.backend import array_module
+from minicnn.autograd import Tensor, composed
+from minicnn.backend import Array, array_module
 from minicnn.backend.random import Stream
 from minicnn.errors import ConfigError, DTypeError, ShapeError
 
-__all__ = ["dropout", "spatial_dropout"]
+__all__ = ["alpha_dropout", "dropout", "spatial_dropout"]
+
+# What SELU gives for x -> -inf: minus its scale times its alpha, whose digits the paper's
+# equation 14 has.
+_SATURATED = -1.0507009873554804934193349852946 * 1.6732632423543772848170429916717
 
 
+@composed
 def dropout(x: Tensor, rate: float, stream: Stream) -> Tensor:
     """Set each element to 0 with probability `rate`, else divide it by ``1 - rate``.
 
@@ -35,17 +41,65 @@ def dropout(x: Tensor, rate: float, stream: Stream) -> Tensor:
     Returns
     -------
     Tensor
-        Of x's shape.
+        Of x's shape. A NaN shows even where it is dropped.
 
     Raises
     ------
     ConfigError
         If `rate` is outside its range.
+    DTypeError
+        If x is not of floats.
     """
     x = _checked("dropout", x, rate)
     return _drop(x, rate, stream, x.shape)
 
 
+@composed
+def alpha_dropout(x: Tensor, rate: float, stream: Stream) -> Tensor:
+    """Drop to what SELU gives for -inf, and keep the mean and the variance.
+
+    A network of SELUs keeps its activations near mean 0 and variance 1, and zeros would disturb
+    that. So an element becomes ``a' = -1.7581`` with probability `rate`, and then all of x
+    becomes ``s x + b`` with ``s = (q + a'**2 q (1-q))**-1/2``, ``b = -s (1-q) a'``,
+    ``q = 1 - rate``: mean 0 and variance 1 again.
+
+    Parameters
+    ----------
+    x : Tensor
+        Any shape; of floats, such as SELU gives.
+    rate : float
+        The probability to drop, at least 0 and less than 1.
+    stream : Stream
+        Where the random numbers come from; it advances.
+
+    Returns
+    -------
+    Tensor
+        Of x's shape. A NaN shows even where it is dropped.
+
+    Raises
+    ------
+    ConfigError
+        If `rate` is outside its range.
+    DTypeError
+        If x is not of floats.
+
+    References
+    ----------
+    Klambauer et al., "Self-normalizing neural networks", NeurIPS 2017, section 3 (alpha dropout).
+    """
+    x = _checked("alpha_dropout", x, rate)
+    if rate == 0:
+        return x
+    kept = _kept(x, rate, stream, x.shape)
+    scale = ((1 - rate) * (1 + rate * _SATURATED**2)) ** -0.5
+    shift = -scale * rate * _SATURATED
+    number = x.dtype.type
+    dropped = ~kept * number(scale * _SATURATED) + number(shift)
+    return x * Tensor(kept * number(scale)) + Tensor(dropped)
+
+
+@composed
 def spatial_dropout(x: Tensor, rate: float, stream: Stream) -> Tensor:
     """Set whole channels to 0 with probability `rate`, else divide them by ``1 - rate``.
 
@@ -54,7 +108,7 @@ def spatial_dropout(x: Tensor, rate: float, stream: Stream) -> Tensor:
     Parameters
     ----------
     x : Tensor, shape (N, C, ...)
-        A batch; of floats.
+        A batch, with any number of spatial axes; of floats.
     rate : float
         The probability to drop a channel of an example, at least 0 and less than 1.
     stream : Stream
@@ -69,6 +123,8 @@ def spatial_dropout(x: Tensor, rate: float, stream: Stream) -> Tensor:
     ------
     ConfigError
         If `rate` is outside its range.
+    DTypeError
+        If x is not of floats.
     ShapeError
         If x has no channels.
     """
@@ -81,8 +137,12 @@ def spatial_dropout(x: Tensor, rate: float, stream: Stream) -> Tensor:
 def _drop(x: Tensor, rate: float, stream: Stream, shape: tuple[int, ...]) -> Tensor:
     if rate == 0:
         return x
-    factors = (stream.uniform(shape, dtype="float32") >= rate) / (1.0 - rate)
-    return x * Tensor(array_module(x.data).asarray(factors.astype(x.dtype)))
+    return x * Tensor(_kept(x, rate, stream, shape) * x.dtype.type(1.0 / (1.0 - rate)))
+
+
+def _kept(x: Tensor, rate: float, stream: Stream, shape: tuple[int, ...]) -> Array:
+    """Draw which elements (or channels) stay."""
+    return array_module(x.data).asarray(stream.uniform(shape, dtype="float32") >= rate)
 
 
 def _checked(op: str, x: Tensor, rate: float) -> Tensor:

@@ -1,19 +1,47 @@
-"""Losses: how wrong a prediction is, as one number to be made small."""
+"""Losses that compare scores with classes: cross-entropies and their kin.
+
+Common to all losses of minicnn: ``reduction`` is "none", "sum" or "mean". The mean is weighted,
+divided by the sum of the weights of what counts, and it is 0, with gradients of 0, where nothing
+counts: no examples, only ignored labels, only weights of 0. What counts for nothing may be NaN.
+float16 is computed in float32.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
-
-from minicnn.autograd import Tensor, where
+from minicnn.autograd import Tensor, composed, exp, log, where
 from minicnn.backend import Array, array_module
-from minicnn.errors import ConfigError, DTypeError, ShapeError
+from minicnn.errors import ConfigError, ShapeError
+from minicnn.ops._losses import (
+    Reduction,
+    check_range,
+    check_reduction,
+    class_labels,
+    element_weights,
+    floats,
+    label_weights,
+    like,
+    of_elements,
+    one_hot_mask,
+    per_class,
+    product,
+    reduced,
+    softplus,
+    wide,
+    without_ignored,
+)
 from minicnn.ops.activation import log_softmax
 
-__all__ = ["Reduction", "sparse_softmax_cross_entropy"]
+__all__ = [
+    "Reduction",
+    "kl_divergence",
+    "nll_loss",
+    "sigmoid_cross_entropy",
+    "softmax_cross_entropy",
+    "sparse_softmax_cross_entropy",
+]
 
-Reduction = Literal["mean", "sum", "none"]
 
-
+@composed
 def sparse_softmax_cross_entropy(
     logits: Tensor,
     labels: Array | Tensor,
@@ -63,70 +91,251 @@ def sparse_softmax_cross_entropy(
     Szegedy et al., "Rethinking the Inception architecture", CVPR 2016, section 7 (smoothing).
     """
     op = "sparse_softmax_cross_entropy"
-    logits = logits if isinstance(logits, Tensor) else Tensor(logits)
-    xp = array_module(logits.data)
-    wanted = xp.asarray(labels.data if isinstance(labels, Tensor) else labels)
-    _check(op, logits, wanted, label_smoothing, reduction)
-    classes = logits.shape[1]
-    counts = xp.ones(wanted.shape, bool) if ignore_label is None else wanted != ignore_label
-    wrong = counts & ((wanted < 0) | (wanted >= classes))
-    if wrong.any():
-        at = tuple(int(i[0]) for i in xp.nonzero(wrong))
-        raise ConfigError(
-            f"{op}: label {int(wanted[at])} at {at} is outside 0 ... {classes - 1} (logits "
-            f"{logits.shape}); mend the labels, or pass ignore_label={int(wanted[at])}"
-        )
-    labels_in = xp.where(counts, wanted, 0)
-    weights = counts.astype(logits.dtype)
-    target = xp.zeros(logits.shape, logits.dtype)
-    xp.put_along_axis(target, labels_in[:, None], 1.0 - label_smoothing, axis=1)
-    target += label_smoothing / classes
-    if class_weights is not None:
-        by_class = _class_weights(op, class_weights, logits)
-        weights *= by_class[labels_in]
+    logits, wanted, counts = class_labels(op, "logits", logits, labels, ignore_label)
+    _check_smoothing(op, label_smoothing)
+    check_reduction(op, reduction)
+    x, classes = wide(logits), logits.shape[1]
+    weights = label_weights(op, "logits", class_weights, x, wanted, counts)
+    target = one_hot_mask(wanted, counts, classes) * x.dtype.type(1.0 - label_smoothing)
+    target += x.dtype.type(label_smoothing / classes)
     target *= weights[:, None]
-    if ignore_label is not None:  # what is ignored may be NaN; it must not reach the gradient
-        logits = where(counts[:, None], logits, 0.0)
-    # Chosen, not only multiplied: a class that does not count may have a score of -inf.
-    counted = where(target > 0, log_softmax(logits, axis=1), 0.0)
-    losses = -(counted * Tensor(target)).sum(axis=1)
-    if reduction == "none":
-        return losses
-    narrow = losses.dtype == "float16"  # whose sums overflow at 65504
-    total = (losses.astype("float32") if narrow else losses).sum()
-    if reduction == "sum":
-        return total.astype(losses.dtype) if narrow else total
-    share = float(weights.sum(dtype="float64"))
-    mean = total * (1.0 / share if share else 0.0)
-    return mean.astype(losses.dtype) if narrow else mean
+    losses = _cross_entropy(log_softmax(without_ignored(x, counts), axis=1), target)
+    return reduced(losses, reduction, logits.dtype, weights)
 
 
-def _class_weights(op: str, class_weights: Array | Tensor, logits: Tensor) -> Array:
-    data = class_weights.data if isinstance(class_weights, Tensor) else class_weights
-    by_class = array_module(logits.data).asarray(data, dtype=logits.dtype)
-    if by_class.shape != logits.shape[1:2]:
-        raise ShapeError(
-            f"{op}: class_weights has shape {by_class.shape}, logits {logits.shape} need "
-            f"{logits.shape[1:2]}"
-        )
-    if not (by_class >= 0).all():
-        raise ConfigError(f"{op}: class_weights must not be negative or NaN, got {by_class}")
-    return by_class
+@composed
+def softmax_cross_entropy(
+    logits: Tensor,
+    targets: Array | Tensor,
+    class_weights: Array | Tensor | None = None,
+    label_smoothing: float = 0.0,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """Compare scores with a distribution over the classes: ``-sum_k t_k log softmax(logits)_k``.
+
+    For targets that mix classes: soft labels, mixup, a teacher's probabilities. With one-hot
+    targets it is `sparse_softmax_cross_entropy`, weights and smoothing included.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (N, K, ...)
+        Scores of K classes, for each example or each pixel.
+    targets : Tensor or ndarray, shape (N, K, ...)
+        The share of each class, at least 0; gradients flow to them too. They usually sum to 1;
+        an example whose shares are all 0 counts for nothing.
+    class_weights : Tensor or ndarray, shape (K,), optional
+        How much each class's share counts.
+    label_smoothing : float, default 0
+        The part of an example's (weighted) shares given to all classes evenly, at least 0 and
+        less than 1.
+    reduction : {"mean", "sum", "none"}
+        The mean is divided by the sum of all (weighted) shares: the number of examples if every
+        target sums to 1; it is 0 where nothing counts.
+
+    Returns
+    -------
+    Tensor
+        A scalar; for "none" one loss for each example or pixel, shape (N, ...).
+
+    Raises
+    ------
+    ShapeError
+        If shapes do not fit.
+    DTypeError
+        If the logits are not floats.
+    ConfigError
+        If a share is negative or NaN, or an option is not of its form.
+    """
+    op = "softmax_cross_entropy"
+    logits = floats(op, "logits", logits)
+    if logits.ndim < 2:
+        raise ShapeError(f"{op}: logits need classes on axis 1, (N, K, ...), got {logits.shape}")
+    _check_smoothing(op, label_smoothing)
+    check_reduction(op, reduction)
+    x = wide(logits)
+    hint = "for class numbers there is sparse_softmax_cross_entropy"
+    target = like(op, x, targets, "logits and targets", hint)
+    check_range(op, "targets", target, 0, None)
+    if class_weights is not None:
+        by_class = per_class(op, "logits", class_weights, x)
+        target = target * Tensor(by_class.reshape(-1, *(1,) * (x.ndim - 2)))
+    shares = target.sum(axis=1, keepdims=True)
+    if label_smoothing:
+        target = target * (1.0 - label_smoothing) + shares * (label_smoothing / x.shape[1])
+    losses = -product(target, log_softmax(x, axis=1)).sum(axis=1)
+    return reduced(losses, reduction, logits.dtype, shares)
 
 
-def _check(
-    op: str, logits: Tensor, labels: Array, label_smoothing: float, reduction: Reduction
-) -> None:
-    """Refuse arguments that do not fit one another."""
-    if logits.ndim < 2 or labels.shape != (logits.shape[0], *logits.shape[2:]):
-        raise ShapeError(
-            f"{op}: logits {logits.shape} (N, K, ...) need labels (N, ...), got {labels.shape}"
-        )
-    if logits.dtype.kind != "f" or labels.dtype.kind not in "iu":
-        raise DTypeError(
-            f"{op}: needs float logits and whole-number labels, got {logits.dtype}, {labels.dtype}"
-        )
+@composed
+def nll_loss(
+    log_probabilities: Tensor,
+    labels: Array | Tensor,
+    ignore_label: int | None = None,
+    class_weights: Array | Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """Compute the negative log-likelihood of the right class: ``-log_probabilities[label]``.
+
+    After `log_softmax` it is `sparse_softmax_cross_entropy`.
+
+    Parameters
+    ----------
+    log_probabilities : Tensor, shape (N, K, ...)
+        Logarithms of the probabilities of K classes, for each example or each pixel.
+    labels : Tensor or ndarray of int, shape (N, ...)
+        The right classes, 0 to K - 1.
+    ignore_label : int, optional
+        Labels of this value count for nothing.
+    class_weights : Tensor or ndarray, shape (K,), optional
+        How much an example of each class counts.
+    reduction : {"mean", "sum", "none"}
+        The mean is weighted: divided by the sum of the counted labels' class weights; it is 0
+        where nothing counts.
+
+    Returns
+    -------
+    Tensor
+        A scalar; for "none" of the labels' shape, with 0 where ignored.
+
+    Raises
+    ------
+    ShapeError
+        If shapes do not fit.
+    DTypeError
+        If the labels are not whole numbers.
+    ConfigError
+        If a label is outside 0 ... K - 1, or an option is not of its form.
+    """
+    op, name = "nll_loss", "log_probabilities"
+    scores, wanted, counts = class_labels(op, name, log_probabilities, labels, ignore_label)
+    check_reduction(op, reduction)
+    x = wide(scores)
+    weights = label_weights(op, name, class_weights, x, wanted, counts)
+    target = one_hot_mask(wanted, counts, x.shape[1]) * weights[:, None]
+    return reduced(_cross_entropy(x, target), reduction, scores.dtype, weights)
+
+
+def _cross_entropy(log_p: Tensor, target: Array) -> Tensor:
+    """Sum ``-target * log_p`` over the classes (axis 1).
+
+    Chosen, not only multiplied: a class that does not count may have a score of -inf.
+    """
+    return -(where(target > 0, log_p, 0.0) * Tensor(target)).sum(axis=1)
+
+
+@composed
+def sigmoid_cross_entropy(
+    logits: Tensor,
+    targets: Array | Tensor,
+    weights: Array | Tensor | None = None,
+    pos_weight: Array | Tensor | float | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """Compare scores with yes or no: ``-t log p - (1 - t) log(1 - p)`` with ``p = sigmoid(x)``.
+
+    Computed as ``t softplus(-x) + (1 - t) softplus(x)``, which is exact for scores of any size;
+    the gradient is ``p - t``.
+
+    Parameters
+    ----------
+    logits : Tensor
+        Scores, of any shape.
+    targets : Tensor or ndarray
+        Of the same shape, from 0 to 1; gradients flow to them too.
+    weights : Tensor or ndarray, optional
+        How much each element counts, at least 0; a shape that broadcasts to the logits'.
+    pos_weight : float, Tensor or ndarray, optional
+        A factor of the first term: how much a yes counts more than a no. It does not count in
+        the mean's divisor.
+    reduction : {"mean", "sum", "none"}
+        The mean is weighted: divided by the sum of the weights, or by the number of elements
+        without them; it is 0 where nothing counts.
+
+    Returns
+    -------
+    Tensor
+        A scalar; for "none" of the logits' shape.
+
+    Raises
+    ------
+    ShapeError
+        If shapes do not fit.
+    DTypeError
+        If the logits are not floats.
+    ConfigError
+        If a target is outside 0 ... 1, a weight is negative, or an option is not of its form.
+    """
+    op = "sigmoid_cross_entropy"
+    logits = floats(op, "logits", logits)
+    x = wide(logits)
+    yes = like(op, x, targets, "logits and targets")
+    check_range(op, "targets", yes, 0, 1)
+    no = 1.0 - yes
+    if (positive := element_weights(op, "pos_weight", pos_weight, x)) is not None:
+        yes = yes * Tensor(positive)
+
+    def loss(x: Tensor) -> Tensor:
+        return product(yes, softplus(-x)) + product(no, softplus(x))
+
+    return of_elements(op, x, weights, reduction, logits.dtype, loss)
+
+
+@composed
+def kl_divergence(
+    log_p: Tensor, q: Array | Tensor, log_target: bool = False, reduction: Reduction = "mean"
+) -> Tensor:
+    """Measure how far a distribution p is from a target q: ``sum_k q_k (log q_k - log p_k)``.
+
+    Parameters
+    ----------
+    log_p : Tensor, shape (N, K, ...)
+        The logarithm of what is to be made like q, such as `log_softmax` gives.
+    q : Tensor or ndarray, shape (N, K, ...)
+        The target's probabilities, at least 0; gradients flow to them too. 0 log 0 is 0, and
+        there its gradient, which would be infinite, is 0 as well.
+    log_target : bool, default False
+        Whether `q` holds logarithms of probabilities.
+    reduction : {"mean", "sum", "none"}
+        The mean over examples or pixels, each the divergence of its K classes (a mean over
+        classes too would be no divergence); it is 0 if there are none.
+
+    Returns
+    -------
+    Tensor
+        A scalar; for "none" shape (N, ...).
+
+    Raises
+    ------
+    ShapeError
+        If shapes do not fit.
+    DTypeError
+        If `log_p` is not of floats.
+    ConfigError
+        If a probability of the target is negative or NaN, or the reduction is unknown.
+
+    References
+    ----------
+    Kullback and Leibler, "On information and sufficiency", 1951.
+    """
+    op = "kl_divergence"
+    scores = floats(op, "log_p", log_p)
+    check_reduction(op, reduction)
+    if scores.ndim < 2:
+        raise ShapeError(f"{op}: log_p needs classes on axis 1, (N, K, ...), got {scores.shape}")
+    x = wide(scores)
+    target = like(op, x, q, "log_p and q")
+    if log_target:
+        possible = target.data != -array_module(x.data).inf
+        log_q, target = where(possible, target, 0.0), exp(target)
+    else:
+        check_range(op, "q", target, 0, None)
+        possible = target.data > 0
+        log_q = log(where(possible, target, 1.0))
+    # Where q is 0, both logarithms are replaced by 0, so that 0 * inf appears nowhere.
+    losses = (target * (log_q - where(possible, x, 0.0))).sum(axis=1)
+    return reduced(losses, reduction, scores.dtype)
+
+
+def _check_smoothing(op: str, label_smoothing: float) -> None:
     if not 0 <= label_smoothing < 1:
         raise ConfigError(f"{op}: label_smoothing must be in [0, 1), got {label_smoothing}")
-    if reduction not in ("mean", "sum", "none"):
-        raise ConfigError(f"{op}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")

@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from minicnn.autograd import (
-    Tensor,
-)
-from minicnn.errors import ShapeError
+from minicnn.autograd import Tensor
+from minicnn.errors import DTypeError, ShapeError
 from tests.ops.loops import elementwise
 from tests.ops.spec import Case, ErrorCase, OpSpec, Special
 from tests.ops.values import broadcastable, normal, positive, seeds, shapes
@@ -36,6 +34,24 @@ def near_quarters(seed: int, *shape: int) -> np.ndarray:
 def near_eighths(seed: int, *shape: int) -> np.ndarray:
     """Numbers halfway between those of `near_quarters`, at least 0.025 from each."""
     return np.asarray(near_quarters(seed + 2, *shape) + 0.125)
+
+
+def inside(seed: int, *shape: int) -> np.ndarray:
+    """Numbers from -0.9 to 0.9."""
+    return np.asarray(0.9 * np.tanh(normal(seed, *shape)))
+
+
+def dividends(seed: int, *shape: int) -> np.ndarray:
+    """Numbers within 0.01 of an odd multiple of 1/4."""
+    jitter = 0.01 * np.tanh(normal(seed + 1, *shape))
+    return np.asarray(np.rint(4 * normal(seed, *shape)) / 2 + 0.25 + jitter)
+
+
+def divisors(seed: int, *shape: int) -> np.ndarray:
+    """Numbers of either sign, within 0.005 of 1/2, 1, 3/2 or 2: no dividend is a multiple."""
+    halves = 1 + np.abs(np.rint(2 * normal(seed, *shape))).clip(0, 3)
+    jitter = 0.005 * np.tanh(normal(seed + 1, *shape))
+    return np.asarray((halves / 2 + jitter) * np.where(normal(seed + 2, *shape) < 0, -1, 1))
 
 
 @st.composite
@@ -143,6 +159,7 @@ def binary(
     forward_mutants: dict[str, Any],
     backward_mutants: dict[str, Any],
     special: dict[str, Special],
+    errors: tuple[ErrorCase, ...] = (),
 ) -> OpSpec:
     """Return the spec of an op on two operands that broadcast."""
     return OpSpec(
@@ -153,7 +170,7 @@ def binary(
         integers=Case((whole(2, 3), whole(3))),
         edges=pair_edges(first, second),
         special=special,
-        errors=(mismatch(op, name),),
+        errors=(mismatch(op, name), *errors),
         forward_mutants=forward_mutants,
         backward_mutants={
             "= for += where an axis is repeated": last_use,
@@ -173,6 +190,8 @@ def unary(
     forward_mutants: dict[str, Any],
     backward_mutants: dict[str, Any],
     special: dict[str, Special],
+    integers: np.ndarray | None = None,
+    errors: tuple[ErrorCase, ...] = (),
 ) -> OpSpec:
     """Return the spec of an op on one operand."""
     return OpSpec(
@@ -180,11 +199,20 @@ def unary(
         op=op,
         cases=one(values),
         oracle=elementwise(f),
-        integers=Case((whole(2, 3),)),
+        integers=Case((whole(2, 3) if integers is None else integers,)),
         edges=edges_of(values),
         special=special,
+        errors=errors,
         forward_mutants=forward_mutants,
         backward_mutants=backward_mutants,
+    )
+
+
+def needs_numbers(call: Callable[[Tensor], Any], name: str) -> ErrorCase:
+    return ErrorCase(
+        lambda: call(Tensor(np.ones((2, 3), bool))),
+        DTypeError,
+        rf"{name}: needs numbers, got bool \(2, 3\); use .astype\('float32'\)",
     )
 
 

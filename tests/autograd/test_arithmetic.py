@@ -9,26 +9,39 @@ import pytest
 
 from minicnn.autograd import (
     Tensor,
+    absolute,
     add,
     check_gradients,
     divide,
+    floor_divide,
+    fmod,
     maximum,
     minimum,
+    mod,
     multiply,
+    negative,
     power,
+    reciprocal,
+    square,
     subtract,
 )
+from minicnn.errors import DeviceError, DTypeError
 from tests.autograd.elementwise import (
     binary,
+    dividends,
+    divisors,
     either_sign,
     gradients,
-    near_eighths,
-    near_quarters,
+    needs_numbers,
     slopes,
+    special,
     specials,
+    unary,
 )
 from tests.ops.driver import proof_of
-from tests.ops.values import positive
+from tests.ops.spec import ErrorCase
+from tests.ops.stand_in import on_gpu
+from tests.ops.values import away_from_zero, positive
 
 INF, NAN = math.inf, math.nan
 
@@ -45,6 +58,11 @@ SUBTRACT = binary(
     "subtract",
     subtract,
     lambda a, b: a - b,
+    errors=(
+        ErrorCase(
+            lambda: Tensor([True]) - Tensor([False]), DTypeError, r"subtract: needs numbers, got bo"
+        ),
+    ),
     special={"infinities": specials([INF, INF, NAN], [INF, 1, 1], [NAN, INF, NAN])},
     forward_mutants={"adds": lambda y, a, b: a + b, "the other way round": lambda y, a, b: b - a},
     backward_mutants={"of a sum": slopes(lambda a, b: 0 * a + 1, lambda a, b: 0 * b + 1)},
@@ -81,6 +99,13 @@ POWER = binary(
     power,
     lambda a, b: a**b,
     first=positive,
+    errors=(
+        ErrorCase(
+            lambda: Tensor([1, 2]) ** -1,
+            DTypeError,
+            r"power: whole numbers \(2,\) to a negative power \(\) are fractions; use .astype",
+        ),
+    ),
     special={
         "zero and one": specials([0, 0, 1, 2, -2], [0, 2, 99, 0, 3], [1, 0, 1, 1, -8]),
         "out of range": specials([0, -8, INF, NAN], [-1, 1 / 3, 2, 0], [INF, NAN, INF, 1]),
@@ -98,59 +123,84 @@ POWER = binary(
         ),
     },
 )
-MAXIMUM = binary(
-    "maximum",
-    maximum,
-    max,
-    near_quarters,
-    near_eighths,
+MOD = binary(
+    "mod",
+    mod,
+    lambda a, b: a % b,
+    dividends,
+    divisors,
     special={
-        "NaN wins": specials([NAN, 1, NAN], [1, NAN, NAN], [NAN, NAN, NAN]),
-        "infinities": specials([-INF, INF, -INF, INF], [1, 1, -INF, INF], [1, INF, -INF, INF]),
+        "the sign is b's": specials([5, -5, 5, -5, 0], [3, 3, -3, -3, 3], [2, 1, -1, -2, 0]),
+        "out of range": specials([5, INF, NAN, 1], [0, 2, 2, NAN], [NAN] * 4),
+        "by infinity": specials([5, -5], [INF, INF], [5, INF]),
     },
-    forward_mutants={
-        "minimum": lambda y, a, b: np.minimum(a, b),
-        "not below 0": lambda y, a, b: y.clip(0),
-    },
+    forward_mutants={"the sign is a's": lambda y, a, b: np.fmod(a, b)},
     backward_mutants={
-        "to the loser": slopes(lambda a, b: a < b, lambda a, b: a > b),
-        "to both": slopes(lambda a, b: 0 * a + 1, lambda a, b: 0 * b + 1),
-        "half to each": slopes(lambda a, b: 0 * a + 0.5, lambda a, b: 0 * b + 0.5),
+        "truncated": slopes(lambda a, b: 1 + 0 * a, lambda a, b: -np.trunc(a / b)),
+        "the quotient": slopes(lambda a, b: 1 + 0 * a, lambda a, b: -a / b),
+        "none for b": slopes(lambda a, b: 1 + 0 * a, lambda a, b: 0 * b),
     },
 )
-MINIMUM = binary(
-    "minimum",
-    minimum,
-    min,
-    near_quarters,
-    near_eighths,
+FMOD = binary(
+    "fmod",
+    fmod,
+    math.fmod,
+    dividends,
+    divisors,
     special={
-        "NaN wins": specials([NAN, 1, NAN], [1, NAN, NAN], [NAN, NAN, NAN]),
-        "infinities": specials([-INF, INF, -INF, INF], [1, 1, -INF, INF], [-INF, 1, -INF, INF]),
+        "the sign is a's": specials([5, -5, 5, -5, 0], [3, 3, -3, -3, 3], [2, -2, 2, -2, 0]),
+        "out of range": specials([5, INF, NAN, 1], [0, 2, 2, NAN], [NAN] * 4),
+        "by infinity": specials([5, -5], [INF, INF], [5, -5]),
     },
-    forward_mutants={
-        "maximum": lambda y, a, b: np.maximum(a, b),
-        "not above 0": lambda y, a, b: -(-y).clip(0),
-    },
+    forward_mutants={"the sign is b's": lambda y, a, b: a % b},
     backward_mutants={
-        "to the loser": slopes(lambda a, b: a > b, lambda a, b: a < b),
-        "to both": slopes(lambda a, b: 0 * a + 1, lambda a, b: 0 * b + 1),
+        "rounded down": slopes(lambda a, b: 1 + 0 * a, lambda a, b: -np.floor(a / b)),
+        "the quotient": slopes(lambda a, b: 1 + 0 * a, lambda a, b: -a / b),
     },
+)
+NEGATIVE = unary(
+    "negative",
+    negative,
+    lambda v: -v,
+    errors=(needs_numbers(negative, "negative"),),
+    special={"infinities": special([INF, -INF, NAN], [-INF, INF, NAN])},
+    forward_mutants={"itself": lambda y, x: x},
+    backward_mutants={"of the absolute value": slopes(np.sign)},
+)
+ABSOLUTE = unary(
+    "absolute",
+    absolute,
+    abs,
+    away_from_zero,
+    special={"infinities": special([INF, -INF, NAN, -0.0], [INF, INF, NAN, 0])},
+    forward_mutants={"relu": lambda y, x: x.clip(0), "square": lambda y, x: x * x},
+    backward_mutants={"sign missing": slopes(lambda x: 0 * x + 1), "x": slopes(lambda x: x)},
+)
+RECIPROCAL = unary(
+    "reciprocal",
+    reciprocal,
+    lambda v: 1 / v,
+    either_sign,
+    special={"infinities": special([INF, -INF, NAN, 0.0, -0.0], [0, 0, NAN, INF, -INF])},
+    forward_mutants={"of the square": lambda y, x: y * y, "negative": lambda y, x: -y},
+    backward_mutants={
+        "minus missing": slopes(lambda x: x**-2),
+        "not squared": slopes(lambda x: -1 / x),
+    },
+)
+SQUARE = unary(
+    "square",
+    square,
+    lambda v: v * v,
+    special={"infinities": special([INF, -INF, NAN, -0.0], [INF, INF, NAN, 0])},
+    forward_mutants={"cube": lambda y, x: x**3, "signed": lambda y, x: x * abs(x)},
+    backward_mutants={"2 missing": slopes(lambda x: x), "2": slopes(lambda x: 2 + 0 * x)},
 )
 
-SPECS = (ADD, SUBTRACT, MULTIPLY, DIVIDE, POWER, MAXIMUM, MINIMUM)
+SPECS = (
+    ADD, SUBTRACT, MULTIPLY, DIVIDE, POWER, MOD, FMOD, NEGATIVE, ABSOLUTE, RECIPROCAL, SQUARE,
+)  # fmt: skip
 TestArithmetic = proof_of(*SPECS)
-
-
-@pytest.mark.parametrize("op", [maximum, minimum])
-@pytest.mark.parametrize("value", [0.0, 3.0, INF, -INF])
-def test_each_of_two_equals_gets_half(op, value):
-    assert gradients(op, [value], [value]) == [[0.5], [0.5]]
-
-
-@pytest.mark.parametrize("op", [maximum, minimum])
-def test_nan_wins_the_gradient_too(op):
-    assert gradients(op, [NAN, 1.0], [1.0, NAN]) == [[1, 0], [0, 1]]
 
 
 def test_power_of_a_negative_base_and_a_whole_exponent():
@@ -189,10 +239,73 @@ def test_operators_take_numbers_lists_and_arrays_on_either_side(call, other, swa
     check_gradients(lambda t: call(other, t) if swap else call(t, other), x)
 
 
-@pytest.mark.parametrize("op", [add, subtract, multiply, divide, power, maximum, minimum])
+@pytest.mark.parametrize(
+    "op",
+    [add, subtract, multiply, divide, floor_divide, mod, fmod, power, maximum, minimum],
+)
 def test_two_plain_arrays_or_numbers_make_a_tensor(op):
     a, b = np.array([1.0, 2.0]), np.array([3.0, 4.0])
     for given in ((a, b), (a, 2.0), (2.0, a), (1.0, 2.0)):
         right = op(*(Tensor(np.asarray(v)) for v in given))
         np.testing.assert_allclose(op(*given).data, right.data)
     assert not op(a, b).requires_grad
+
+
+def test_absolute_has_no_slope_at_zero():
+    assert gradients(absolute, [0.0, -0.0, 2.0, -2.0]) == [[0, 0, 1, -1]]
+
+
+def test_whole_quotients_and_remainders_by_operator():
+    x = np.array([-7, 7, 5])
+    t = Tensor(x)
+    assert (t // 2).data.tolist() == [-4, 3, 2]
+    assert (t % 3).data.tolist() == [2, 1, 2]
+    assert (20 // t).data.tolist() == [-3, 2, 4]
+    assert (20 % t).data.tolist() == [-1, 6, 0]
+    assert (x // t).data.tolist() == [1, 1, 1]
+    assert (x % (t + 1)).data.tolist() == (x % (x + 1)).tolist()
+    assert fmod(t, 3).data.tolist() == [-1, 1, 2]
+    assert mod(Tensor(x.astype(np.float32)), 3).dtype == np.float32
+
+
+def test_quotient_and_remainder_make_the_whole():
+    a, b = dividends(0, 50), divisors(1, 50)
+    whole = Tensor(b) * (Tensor(a) // Tensor(b)) + Tensor(a) % Tensor(b)
+    np.testing.assert_allclose(whole.data, a, rtol=1e-12)
+
+
+def test_small_and_whole_numbers_of_reciprocal_and_square():
+    assert reciprocal(Tensor([2, 4])).data.tolist() == [0.5, 0.25]
+    assert reciprocal(Tensor(np.array([2], np.float32))).dtype == np.float32
+    assert square(Tensor([3, -4])).data.tolist() == [9, 16]
+    assert square(Tensor([3, -4])).dtype == np.int64
+
+
+@pytest.mark.parametrize("op", [divide, power, multiply])
+def test_third_derivatives(op):
+    check_gradients(op, positive(0, 3), positive(1, 3), order=3)
+
+
+ERRORS = (
+    ErrorCase(
+        lambda: Tensor([1.0]) + None,
+        DTypeError,
+        "add: an operand must be a Tensor, an array or a number, got None; ",
+    ),
+    ErrorCase(
+        lambda: "half" * Tensor([1.0]),
+        DTypeError,
+        "multiply: an operand must be a Tensor, an array or a number, got 'half'",
+    ),
+    ErrorCase(
+        lambda: on_gpu(2, 2) + Tensor(np.ones((2, 2))),
+        DeviceError,
+        r"add: one operand is on cuda:0 \(2, 2\), the other on cpu \(2, 2\); move one with .to",
+    ),
+)
+
+
+@pytest.mark.parametrize("case", ERRORS, ids=lambda case: case.match[:40])
+def test_errors(case):
+    with pytest.raises(case.error, match=case.match):
+        case.call()

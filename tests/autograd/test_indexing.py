@@ -13,7 +13,7 @@ from minicnn.autograd import (
     getitem,
     scatter,
 )
-from minicnn.errors import ShapeError
+from minicnn.errors import DTypeError, ShapeError
 from tests.autograd.moving import call, filled, in_order, rolled, whole, x_of
 from tests.ops.driver import proof_of
 from tests.ops.spec import Case, ErrorCase, OpSpec
@@ -99,6 +99,14 @@ GETITEM = OpSpec(
         "a column of rows": call((3, 4), index=(np.array([[0], [2]]), np.array([[1, 3]]))),
         "backwards": call((5, 4), index=(slice(None, None, -2), slice(3, 0, -1))),
         "a NumPy number": call((3, 2), index=np.int64(2)),
+        "rows of rows": call((3, 2, 2), index=(np.array([2, 0, 2]),)),
+        "a mask of two axes": call((2, 2, 3), index=np.array([[True, False], [True, True]])),
+        "a mask and a list": call((2, 3, 2), index=(np.array([True, True]), [2, 2])),
+        "a mask behind a slice": call((2, 3), index=(slice(None), np.array([True, False, True]))),
+        "a mask of nothing": call((2, 3), index=np.zeros((2, 3), bool)),
+        "true": call((2, 3), index=True),
+        "a list of masks": call((2, 3), index=[True, False]),
+        "around": call((2, 3), index=(..., -1, None)),
     },
     errors=(
         ErrorCase(
@@ -107,7 +115,22 @@ GETITEM = OpSpec(
             r"getitem: index 2 does not fit shape \(2, 3\): index 2 is out of bounds",
         ),
         ErrorCase(lambda: getitem(x_of(2, 3), (0, 0, 0)), ShapeError, "too many indices"),
-        ErrorCase(lambda: getitem(x_of(2, 3), 0.5), ShapeError, "index 0.5 does not fit"),
+        ErrorCase(
+            lambda: getitem(x_of(2, 3), 0.5),
+            DTypeError,
+            r"getitem: index 0.5 is of floats; use whole numbers \(.astype\('int64'\)\), slices",
+        ),
+        ErrorCase(lambda: x_of(2, 3)[:, Tensor([0.0])], DTypeError, "is of floats"),
+        ErrorCase(lambda: x_of(2, 3)[[1.0]], DTypeError, "is of floats"),
+        ErrorCase(
+            lambda: x_of(2, 3)[[[0], [0, 1]]],
+            ShapeError,
+            r"getitem: index \[\[0\], \[0, 1\]\] is not one array; give rows of one length",
+        ),
+        ErrorCase(lambda: x_of(2, 3)[::0], ShapeError, "slice step cannot be zero"),
+        ErrorCase(lambda: x_of(2, 3)[0.0:1.0], ShapeError, "slice indices must be integers"),
+        ErrorCase(lambda: x_of(2, 3)["a"], ShapeError, "only integers, slices"),
+        ErrorCase(lambda: x_of(2, 3)[[0, 1], [0, 1, 2]], ShapeError, "does not fit shape"),
         ErrorCase(lambda: x_of(2, 3)[np.ones(3, bool)], ShapeError, "does not fit shape"),
     ),
     forward_mutants={"turned around": lambda y, x, index: y.reshape(-1)[::-1].reshape(y.shape)},
@@ -142,12 +165,12 @@ SCATTER = OpSpec(
         ErrorCase(
             lambda: scatter(x_of(3), [0, 1], (5,)),
             ShapeError,
-            r"scatter: x has shape \(3,\), but index \[0, 1\] takes \(2,\)",
+            r"scatter: x has shape \(3,\), but index \[0 1\] of shape \(5,\) takes \(2,\); ",
         ),
         ErrorCase(
             lambda: scatter(x_of(2), [0, 5], (5,)),
             ShapeError,
-            r"scatter: index \[0, 5\] does not fit shape \(5,\): index 5 is out of bounds",
+            r"scatter: index \[0 5\] does not fit shape \(5,\): index 5 is out of bounds",
         ),
     ),
     forward_mutants={

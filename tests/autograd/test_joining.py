@@ -1,4 +1,4 @@
-"""Joining and padding, against loops over the elements."""
+"""Joining, against loops over the elements."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from minicnn.autograd import (
     Tensor,
     concatenate,
     grad,
-    pad,
     stack,
 )
-from minicnn.errors import DTypeError, ShapeError
-from tests.autograd.moving import MOVED, call, whole, x_of
+from minicnn.errors import DeviceError, ShapeError
+from tests.autograd.moving import whole, x_of
 from tests.ops.driver import proof_of
-from tests.ops.spec import Case, ErrorCase, OpSpec, Special
+from tests.ops.spec import Case, ErrorCase, OpSpec
+from tests.ops.stand_in import on_gpu
 from tests.ops.values import normal, seeds, shapes
 
 NAN = math.nan
@@ -100,15 +100,18 @@ CONCATENATE = OpSpec(
         ErrorCase(
             lambda: concatenate([x_of(2, 3)], 2),
             ShapeError,
-            r"concatenate: axis 2 does not exist in shape \(2, 3\)",
+            r"concatenate: axis 2 does not fit shape \(2, 3\); its axes are -2 ... 1",
         ),
-        ErrorCase(
-            lambda: concatenate([x_of()]), ShapeError, r"axis 0 does not exist in shape \(\)"
-        ),
+        ErrorCase(lambda: concatenate([x_of()]), ShapeError, r"axis 0 does not fit shape \(\)"),
         ErrorCase(
             lambda: concatenate([x_of(2, 3), x_of(2, 4)]),
             ShapeError,
-            r"concatenate: shapes \[\(2, 3\), \(2, 4\)\] differ in other axes than 0",
+            r"concatenate: shapes \[\(2, 3\), \(2, 4\)\] differ in other axes than 0; make them",
+        ),
+        ErrorCase(
+            lambda: concatenate([x_of(2, 3), on_gpu(2, 3)]),
+            DeviceError,
+            r"concatenate: tensor 0 \(2, 3\) is on cpu, tensor 1 \(2, 3\) on cuda:0; move one",
         ),
         ErrorCase(lambda: concatenate([x_of(2, 3), x_of(3)]), ShapeError, "differ in other axes"),
     ),
@@ -134,86 +137,14 @@ STACK = OpSpec(
             ShapeError,
             r"stack: shapes \[\(2,\), \(3,\)\] differ; they must all be equal",
         ),
-        ErrorCase(lambda: stack([x_of(2)], 3), ShapeError, "axis 3 does not exist in 2 axes"),
+        ErrorCase(lambda: stack([x_of(2)], 3), ShapeError, "axis 3 does not fit"),
     ),
     forward_mutants={"in reverse": in_reverse(stack_definition)},
     backward_mutants=LISTS,
 )
 
 
-@st.composite
-def pads(draw: st.DrawFn) -> Case:
-    shape = draw(shapes(0, 3))
-    widths = tuple((draw(st.integers(0, 2)), draw(st.integers(0, 2))) for _ in shape)
-    return call(shape, draw(seeds), widths=widths, value=draw(st.sampled_from([0.0, -1.3, 7.1])))
-
-
-def pad_definition(x, widths, value=0.0):
-    y = np.empty([n + sum(both) for n, both in zip(x.shape, widths, strict=True)])
-    for at in np.ndindex(y.shape):
-        inside = tuple(i - before for i, (before, _) in zip(at, widths, strict=True))
-        real = all(0 <= i < n for i, n in zip(inside, x.shape, strict=True))
-        y[at] = x[inside] if real else value
-    return y
-
-
-def _cut_at(corner):
-    """The part of dL/dy that starts in a wrong corner."""
-
-    def mutant(pull, g, x, widths, **options):
-        starts = [corner(both) for both in widths]
-        return [g[tuple(slice(s, s + n) for s, n in zip(starts, x.shape, strict=True))]]
-
-    return mutant
-
-
-PAD = OpSpec(
-    name="pad",
-    op=pad,
-    cases=pads(),
-    oracle=pad_definition,
-    integers=Case((whole(2, 3),), {"widths": ((1, 0), (0, 2)), "value": 9}),
-    edges={
-        "empty": call((0, 3), widths=((1, 1), (0, 0))),
-        "one number": call((), widths=()),
-        "no width": call((2, 3), widths=((0, 0), (0, 0))),
-    },
-    special={
-        "with -inf": Special(
-            Case((np.array([NAN]),), {"widths": ((1, 1),), "value": -math.inf}),
-            [-math.inf, NAN, -math.inf],
-        )
-    },
-    errors=(
-        ErrorCase(
-            lambda: pad(x_of(2, 3), [(1, 1)]),
-            ShapeError,
-            r"pad: widths \(\(1, 1\),\) must be one pair \(before, after\) >= 0 for each axis of "
-            r"\(2, 3\)",
-        ),
-        ErrorCase(
-            lambda: pad(x_of(2), [(1, -1)]), ShapeError, r"widths \(\(1, -1\),\) must be one"
-        ),
-        ErrorCase(
-            lambda: pad(Tensor([1, 2]), [(1, 1)], 0.5),
-            DTypeError,
-            "pad: value 0.5 does not fit int64",
-        ),
-    ),
-    forward_mutants={
-        "with zeros": lambda y, x, widths, value=0.0: pad_definition(x, widths, 1e-3),
-        "before and after exchanged": lambda y, x, widths, value=0.0: pad_definition(
-            x, [both[::-1] for both in widths], value
-        ),
-    },
-    backward_mutants={
-        "before and after exchanged": _cut_at(lambda both: both[1]),
-        "cut at 0": _cut_at(lambda both: 0),
-        **MOVED,
-    },
-)
-
-SPECS = (CONCATENATE, STACK, PAD)
+SPECS = (CONCATENATE, STACK)
 TestJoining = proof_of(*SPECS)
 
 

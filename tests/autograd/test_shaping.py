@@ -18,7 +18,7 @@ from minicnn.autograd import (
     sum_to,
     transpose,
 )
-from minicnn.errors import ShapeError
+from minicnn.errors import ConfigError, DTypeError, ShapeError
 from tests.autograd.moving import MOVED, call, filled, in_order, whole, x_of
 from tests.ops.driver import proof_of
 from tests.ops.spec import Case, ErrorCase, OpSpec
@@ -60,8 +60,17 @@ RESHAPE = OpSpec(
         ErrorCase(
             lambda: reshape(x_of(2, 3), (4, 2)),
             ShapeError,
-            r"reshape: 6 elements of shape \(2, 3\) do not fill shape \(4, 2\)",
+            r"reshape: 6 elements of shape \(2, 3\) do not fill shape \(4, 2\); the lengths' "
+            "product must be 6, or one length -1",
         ),
+        ErrorCase(
+            lambda: x_of(2, 3).reshape(2.0, 3),
+            ConfigError,
+            r"reshape: shape must be whole numbers, got \(2.0, 3\)",
+        ),
+        ErrorCase(lambda: reshape(x_of(2), "2"), ConfigError, "must be whole numbers, got '2'"),
+        ErrorCase(lambda: reshape(x_of(1), True), ConfigError, "whole numbers, got True"),
+        ErrorCase(lambda: reshape(x_of(2), [[2]]), ConfigError, r"whole numbers, got \[\[2\]\]"),
         ErrorCase(
             lambda: reshape(x_of(2, 3), (-1, -1)), ShapeError, r"do not fill shape \(-1, -1\)"
         ),
@@ -110,8 +119,9 @@ TRANSPOSE = OpSpec(
         ErrorCase(
             lambda: transpose(x_of(2, 3), (0, 0)),
             ShapeError,
-            r"transpose: axes \(0, 0\) must name each axis of \(2, 3\) once",
+            r"transpose: axes \(0, 0\) must name each axis of \(2, 3\) once; give 2 numbers",
         ),
+        ErrorCase(lambda: transpose(x_of(2), (0.0,)), ConfigError, "axes must be whole numbers"),
         ErrorCase(lambda: transpose(x_of(2, 3), (2, 1)), ShapeError, r"transpose: axes \(2, 1\)"),
         ErrorCase(lambda: transpose(x_of(2, 3), (0,)), ShapeError, r"transpose: axes \(0,\)"),
     ),
@@ -164,6 +174,7 @@ BROADCAST_TO = OpSpec(
             r"broadcast_to: \(2, 3\) does not broadcast to \(2, 4\); axes must be equal or 1",
         ),
         ErrorCase(lambda: broadcast_to(x_of(2, 3), (3,)), ShapeError, "does not broadcast"),
+        ErrorCase(lambda: broadcast_to(x_of(3), (-1, 3)), ShapeError, r"broadcast to \(-1, 3\)"),
     ),
     forward_mutants={"only once": lambda y, x, shape: np.where(whole(*shape) < x.size, y, 0)},
     backward_mutants={
@@ -208,6 +219,14 @@ SUM_TO = OpSpec(
     backward_mutants={
         "divided": lambda pull, g, x, shape: [pull(g, x, shape=shape)[0] * g.size / max(x.size, 1)]
     },
+    errors=(
+        ErrorCase(
+            lambda: sum_to(x_of(2, 3), (2,)),
+            ShapeError,
+            r"sum_to: \(2,\) does not broadcast to x's shape \(2, 3\), so nothing can be summed",
+        ),
+        ErrorCase(lambda: sum_to(x_of(3), (1, 3)), ShapeError, "does not broadcast to x's shape"),
+    ),
     summands=lambda case: 27,
 )
 
@@ -243,10 +262,24 @@ SQUEEZE = OpSpec(
         ErrorCase(
             lambda: squeeze(x_of(2, 1), 0),
             ShapeError,
-            r"squeeze: shape \(2, 1\) has no axis 0 of length 1",
+            r"squeeze: axis 0 of shape \(2, 1\) is longer than 1; only axes of length 1",
         ),
-        ErrorCase(lambda: squeeze(x_of(2, 1), 3), ShapeError, "has no axis 3"),
-        ErrorCase(lambda: squeeze(x_of(), 0), ShapeError, "has no axis 0"),
+        ErrorCase(
+            lambda: squeeze(x_of(2, 1), 3),
+            ShapeError,
+            r"squeeze: axis 3 does not fit shape \(2, 1\); its axes are -2 ... 1",
+        ),
+        ErrorCase(
+            lambda: squeeze(x_of(), 0),
+            ShapeError,
+            r"axis 0 does not fit shape \(\); a single number has no axes",
+        ),
+        ErrorCase(
+            lambda: squeeze(x_of(2, 1), (1, -1)),
+            ShapeError,
+            r"squeeze: axis \(1, -1\) names an axis of shape \(2, 1\) twice; name each once",
+        ),
+        ErrorCase(lambda: squeeze(x_of(2, 1), 1.0), ConfigError, "axis must be whole numbers"),
     ),
     forward_mutants={"turned around": lambda y, x, axis: y.reshape(-1)[::-1].reshape(y.shape)},
     backward_mutants=MOVED,
@@ -256,12 +289,20 @@ SQUEEZE = OpSpec(
 @st.composite
 def expansions(draw: st.DrawFn) -> Case:
     shape = draw(shapes(0, 3))
-    return call(shape, draw(seeds), axis=draw(st.integers(-len(shape) - 1, len(shape))))
+    count = draw(st.integers(1, 2))
+    rank = len(shape) + count
+    axes = draw(st.lists(st.integers(0, rank - 1), unique=True, min_size=count, max_size=count))
+    axes = tuple(a - rank if draw(st.booleans()) else a for a in axes)
+    return call(shape, draw(seeds), axis=axes[0] if len(axes) == 1 else axes)
 
 
 def expand_definition(x, axis):
-    at = axis if axis >= 0 else axis + x.ndim + 1
-    return filled((*x.shape[:at], 1, *x.shape[at:]), in_order(x))
+    axes = (axis,) if isinstance(axis, int) else axis
+    at = [a % (x.ndim + len(axes)) for a in axes]
+    rest = list(x.shape)
+    return filled(
+        tuple(1 if i in at else rest.pop(0) for i in range(x.ndim + len(axes))), in_order(x)
+    )
 
 
 EXPAND_DIMS = OpSpec(
@@ -270,14 +311,20 @@ EXPAND_DIMS = OpSpec(
     cases=expansions(),
     oracle=expand_definition,
     integers=Case((whole(2, 3),), {"axis": 1}),
-    edges={"empty": call((0, 3), axis=-1), "one number": call((), axis=0)},
+    edges={
+        "empty": call((0, 3), axis=-1),
+        "one number": call((), axis=0),
+        "both ends": call((2, 3), axis=(0, -1)),
+    },
     errors=(
         ErrorCase(
             lambda: expand_dims(x_of(2, 3), 3),
             ShapeError,
-            "expand_dims: axis 3 does not exist in 3 axes",
+            r"expand_dims: axis 3 does not name places in a result of 3 axes \(x has shape \(2, 3\)"
+            r"\); use -3 ... 2, each once",
         ),
-        ErrorCase(lambda: expand_dims(x_of(2, 3), -4), ShapeError, "axis -4 does not exist"),
+        ErrorCase(lambda: expand_dims(x_of(2, 3), -4), ShapeError, "axis -4 does not name places"),
+        ErrorCase(lambda: expand_dims(x_of(2), (0, -3)), ShapeError, r"axis \(0, -3\) does not"),
     ),
     forward_mutants={"turned around": lambda y, x, axis: y.reshape(-1)[::-1].reshape(y.shape)},
     backward_mutants=MOVED,
@@ -285,6 +332,21 @@ EXPAND_DIMS = OpSpec(
 
 SPECS = (RESHAPE, TRANSPOSE, BROADCAST_TO, SUM_TO, SQUEEZE, EXPAND_DIMS)
 TestShaping = proof_of(*SPECS)
+
+ERRORS = (
+    ErrorCase(
+        lambda: astype(x_of(2), "long ago"),
+        DTypeError,
+        "astype: 'long ago' is no type of real numbers; name one, such as 'float32' or 'int64'",
+    ),
+    ErrorCase(lambda: astype(x_of(2), complex), DTypeError, "is no type of real numbers"),
+)
+
+
+@pytest.mark.parametrize("case", ERRORS, ids=lambda case: case.match[:30])
+def test_astype_errors(case):
+    with pytest.raises(case.error, match=case.match):
+        case.call()
 
 
 def test_slices_and_reshapes_are_views():

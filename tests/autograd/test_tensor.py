@@ -149,6 +149,10 @@ def test_iteration_is_over_the_first_axis_and_has_gradients():
 def test_membership_is_by_value():
     assert 2.0 in Tensor([1.0, 2.0])
     assert 3.0 not in Tensor([1.0, 2.0])
+    assert 2 in Tensor([[0, 1], [2, 3]])
+    assert Tensor(2) in Tensor([[0, 1], [2, 3]])
+    assert "same" not in Tensor([1.0, 2.0])
+    assert None not in Tensor([1.0, 2.0])
 
 
 def test_arrays_come_out():
@@ -176,11 +180,63 @@ def test_dlpack_shares_the_memory():
 def test_numpy_functions_do_not_take_tensors_apart():
     """An array on the left hands over to Tensor, and does not become an array of Tensors."""
     t = Tensor(np.ones(2), requires_grad=True)
-    y = np.ones(2) * t
-    assert isinstance(y, Tensor)
-    assert y.requires_grad
-    with pytest.raises(TypeError, match="__array_ufunc__"):
-        np.exp(t)
+    for y in (np.ones(2) * t, np.exp(t), np.maximum(t, np.zeros(2)), np.float32(2) * t):
+        assert isinstance(y, Tensor)
+        assert y.requires_grad
+
+
+ARRAY_FUNCTIONS = [
+    "absolute", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh",
+    "bitwise_and", "ceil", "cos", "cosh", "divide", "equal", "exp", "expm1", "floor",
+    "floor_divide", "fmod", "greater", "less", "log", "log1p", "maximum", "minimum", "mod",
+    "multiply", "negative", "not_equal", "power", "reciprocal", "rint", "sign", "sin", "sinh",
+    "sqrt", "square", "subtract", "tan", "tanh",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ARRAY_FUNCTIONS)
+def test_functions_of_numpy_call_ours(name):
+    function = getattr(np, name)
+    x = np.array([2, 3]) if name == "bitwise_and" else np.array([1.25, 0.5])
+    if name == "arccosh":
+        x = x + 1
+    arrays = [x, np.array([2, 1], x.dtype)][: function.nin]
+    arrays = [x / 2] if name in ("arccos", "arcsin", "arctanh") else arrays
+    for i in range(function.nin):  # the Tensor may be any of the operands
+        y = function(*(Tensor(a) if i == j else a for j, a in enumerate(arrays)))
+        assert isinstance(y, Tensor)
+        np.testing.assert_array_equal(y.data, function(*arrays))
+    leaf = Tensor(arrays[0].astype(float), requires_grad=name != "bitwise_and")
+    if leaf.requires_grad and function(leaf, *arrays[1:]).dtype != bool:
+        assert function(leaf, *arrays[1:]).requires_grad
+
+
+def test_cupy_asks_the_tensor_and_leaves_the_operator_to_it():
+    """CuPy calls Tensor.__radd__ if the instance says None; NumPy looks at the class."""
+    assert Tensor([1.0]).__array_ufunc__ is None
+    assert callable(Tensor.__array_ufunc__)
+
+
+def assign_in_place() -> None:
+    x = np.ones(2)
+    x += Tensor(np.ones(2))
+
+
+def test_a_list_of_tensors_is_searched_by_identity_first():
+    a, b = Tensor([1.0, 2.0]), Tensor([3.0, 4.0])
+    assert a in [a, b]
+    with pytest.raises(
+        ShapeError, match=r"\(`in` compares the numbers too: look for a tensor with"
+    ):
+        assert b in [a, b]
+
+
+def test_what_is_no_number_is_not_equal():
+    x = Tensor([1.0, 2.0])
+    for other in (None, "same", object(), {}, len):
+        assert (x == other) is False
+        assert (x != other) is True
+    assert x not in ["valid", "same", None]
 
 
 def test_numbers_of_no_axes():
@@ -221,6 +277,15 @@ def test_numbers_of_no_axes():
         (lambda x: x @ x.T, (2, 2)),
         (lambda x: np.ones((4, 2)) @ x, (4, 3)),
         (lambda x: -x, (2, 3)),
+        (lambda x: x % 2, (2, 3)),
+        (lambda x: x // 2, (2, 3)),
+        (lambda x: x.round(), (2, 3)),
+        (lambda x: x.transpose(np.int64(1), np.int64(0)), (3, 2)),
+        (lambda x: x[0].transpose(np.int64(0)), (3,)),
+        (lambda x: x.reshape(np.int64(3), np.int32(-1)), (3, 2)),
+        (lambda x: x.reshape(np.array([3, 2])), (3, 2)),
+        (lambda x: x.sum(np.int64(0)), (3,)),
+        (lambda x: x.squeeze().expand_dims(np.int64(0)), (1, 2, 3)),
     ],
 )
 def test_methods(method, shape):
@@ -300,7 +365,25 @@ ERRORS = (
     ErrorCase(
         lambda: bool(Tensor([1.0, 2.0])),
         ShapeError,
-        r"bool: a tensor of shape \(2,\) is neither true nor false",
+        r"bool: a tensor of shape \(2,\) is neither true nor false; use .data.any\(\) or .data.all",
+    ),
+    ErrorCase(
+        lambda: np.isnan(Tensor([1.0])),
+        DTypeError,
+        "isnan: NumPy's function does not take Tensors; use one of minicnn.ops, or give it",
+    ),
+    ErrorCase(
+        lambda: np.exp(Tensor([1.0]), dtype=np.float64),
+        DTypeError,
+        "exp: NumPy's function with options does not take Tensors",
+    ),
+    ErrorCase(
+        lambda: np.add.reduce(Tensor([1.0])), DTypeError, "add.reduce: NumPy's function does not"
+    ),
+    ErrorCase(
+        assign_in_place,
+        DTypeError,
+        r"add: a Tensor's value is not written into an array \(by out=, or \+= and its like\)",
     ),
     ErrorCase(
         lambda: Tensor([1.0, 2.0]).item(),
@@ -310,14 +393,9 @@ ERRORS = (
     ErrorCase(lambda: float(Tensor([1.0, 2.0])), ShapeError, "item: needs a tensor of one element"),
     ErrorCase(cannot_set, GradientError, "tensors are not assigned to, .* build a new one with"),
     ErrorCase(
-        lambda: on_gpu(2, 2) + Tensor(np.ones((2, 2))),
-        DeviceError,
-        r"add: one operand is on cuda:0, the other on cpu; move one with .to\(...\)",
-    ),
-    ErrorCase(
         lambda: matmul(Tensor(np.ones((2, 2))), on_gpu(2, 2)),
         DeviceError,
-        r"matmul: a is on cpu, b on cuda:0; move one with .to\(...\)",
+        r"matmul: a \(2, 2\) is on cpu, b \(2, 2\) on cuda:0; move one with .to\(...\)",
     ),
 )
 

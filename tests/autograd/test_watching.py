@@ -69,3 +69,24 @@ def test_an_op_that_fails_leaves_the_watcher_in_place():
             fails(x)
         ops.relu(x)
     assert seen == ["relu"]
+
+
+def test_composed_ops_can_be_opened_by_name():
+    @composed
+    def inner(x):
+        return ops.relu(x) + 1
+
+    @composed
+    def outer(x):
+        return inner(x) * 2
+
+    def names(*opening):
+        seen = []
+        with watched_by(lambda op, *_: seen.append(op.__name__), opening):
+            outer(Tensor(np.ones(1)))
+        return seen
+
+    assert names() == ["outer"]
+    assert names("inner") == ["outer"]
+    assert names("outer") == ["inner", "multiply"]
+    assert names("outer", "inner") == ["relu", "add", "multiply"]

@@ -131,8 +131,63 @@ def test_wrong_inputs_say_what_was_given():
     layer = nn.Conv2d(3, 4)
     with pytest.raises(ShapeError, match=r"Conv2d: needs x \(N, C, H, W\), got shape \(3, 5, 5\)"):
         layer(images(3, 5, 5))
-    with pytest.raises(DTypeError, match="x is float64, weight float32"):
+    with pytest.raises(DTypeError, match=r"x \(1, 3, 5, 5\) is float64, weight .* is float32"):
         layer(images(1, 3, 5, 5, dtype=np.float64))
     lazy = nn.Conv2d(None, 4, groups=2)
     with pytest.raises(ConfigError, match="3 in_channels do not divide into 2 groups"):
         lazy(images(1, 3, 5, 5))
+
+
+@pytest.mark.parametrize(
+    ("kind", "op", "image", "size"),
+    [
+        (nn.Conv1d, ops.conv1d, (9,), (3,)),
+        (nn.Conv2d, ops.conv2d, (9, 8), (3, 2)),
+        (nn.Conv3d, ops.conv3d, (4, 9, 8), (1, 3, 2)),
+    ],
+)
+def test_one_two_and_three_axes(kind, op, image, size):
+    options = {"stride": 2, "padding": "same", "dilation": 2, "groups": 2}
+    layer = kind(4, 6, size=size, **options)
+    assert layer.weight.shape == (6, 2, *size)
+    layer.bias.data = np.arange(6, dtype=np.float32)
+    x = images(2, 4, *image)
+    np.testing.assert_array_equal(layer(x).data, op(x, layer.weight, layer.bias, **options).data)
+    x = images(2, 4, *image, dtype=np.float64).data
+    assert check_layer(kind(4, 2, 2, stride=2, groups=2, activation=ops.tanh), x) == 2
+    with pytest.raises(ShapeError, match=rf"{kind.__name__}: needs x \(N, C, .*\), got shape \(4,"):
+        layer(images(4, *image))
+
+
+def test_sizes_of_a_signal_and_a_volume():
+    assert nn.Conv1d(None, 4, 5, stride=3)(images(2, 3, 10)).shape == (2, 4, 4)
+    assert nn.Conv1d(3, 4, padding=((2, 0),))(images(2, 3, 10)).shape == (2, 4, 10)
+    layer = nn.Conv3d(None, 4, (1, 3, 5), stride=(1, 2, 3), padding="valid")
+    assert layer(images(2, 3, 4, 7, 9)).shape == (2, 4, 4, 3, 2)
+    assert layer.weight.shape == (4, 3, 1, 3, 5)
+
+
+@pytest.mark.parametrize("kind", [nn.Conv1d, nn.Conv3d])
+def test_wrong_arguments_name_the_layer(kind):
+    name = kind.__name__
+    with pytest.raises(ConfigError, match=f"{name}: stride must be an int"):
+        kind(3, 4, stride=(1, 1))
+    with pytest.raises(ConfigError, match=f"{name}: 4 out_channels do not divide into 3 groups"):
+        kind(3, 4, groups=3)
+    with pytest.raises(ConfigError, match=f"{name}: it has no argument 'output_padding'"):
+        kind(3, 4, output_padding=1)
+
+
+def test_arg_scope_sets_one_kind_only():
+    with nn.arg_scope(nn.Conv2d, size=5):
+        assert nn.Conv2d(3, 4).size == (5, 5)
+        assert nn.Conv1d(3, 4).size == (3,)
+        assert nn.ConvTranspose2d(3, 4).size == (3, 3)
+
+
+def test_summary_counts_the_work_and_the_view_of_a_signal():
+    net = nn.Sequential(nn.Conv1d(2, 4, 5, stride=2, groups=2), nn.Conv1d(4, 3, 3, dilation=2))
+    rows = net.summary((2, 10)).rows[-2:]
+    assert [row.output_shape for row in rows] == [(4, 5), (3, 5)]
+    assert [row.macs for row in rows] == [4 * 5 * 1 * 5, 3 * 5 * 4 * 3]
+    assert [row.receptive_field for row in rows] == [(5,), (5 + 4 * 2,)]

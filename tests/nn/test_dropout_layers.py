@@ -25,7 +25,7 @@ def test_spatial_dropout_drops_whole_channels_of_single_examples():
     assert not (means == means[0]).all()
 
 
-@pytest.mark.parametrize("kind", [nn.Dropout, nn.SpatialDropout])
+@pytest.mark.parametrize("kind", [nn.AlphaDropout, nn.Dropout, nn.SpatialDropout])
 def test_does_nothing_in_evaluation_and_at_rate_0(kind):
     x = Tensor(np.ones((2, 3), np.float32))
     assert kind(0.5).eval()(x) is x
@@ -43,7 +43,7 @@ def test_does_nothing_in_evaluation_and_at_rate_0(kind):
     np.testing.assert_array_equal(fresh(wide).data, again(wide).data)
 
 
-@pytest.mark.parametrize("kind", [nn.Dropout, nn.SpatialDropout])
+@pytest.mark.parametrize("kind", [nn.AlphaDropout, nn.Dropout, nn.SpatialDropout])
 def test_gradients(kind):
     x = Stream(0, "x").normal((3, 4, 2, 2))
     assert check_layer(kind(0.4), x) == 0
@@ -55,6 +55,15 @@ def test_rates_are_probabilities_below_1(rate):
         ConfigError, match="Dropout: rate is the probability to drop, from 0 to below"
     ):
         nn.Dropout(rate)
+
+
+def test_alpha_dropout_keeps_mean_0_and_variance_1():
+    x = Stream(0, "x").normal((100, 1000), dtype=np.float32)
+    y = nn.AlphaDropout(0.3)(Tensor(x)).data
+    assert abs(y.mean()) < 5 / np.sqrt(x.size)
+    assert abs(y.var() - 1) < 5 * np.sqrt(2 / x.size)
+    dropped = np.unique(y, return_counts=True)[1].max()
+    assert abs(dropped / x.size - 0.3) < 5 * np.sqrt(0.3 * 0.7 / x.size)
 
 
 def test_spatial_dropout_needs_channels():

@@ -13,7 +13,13 @@ def batch(step, *shape, dtype=np.float32):
 
 
 @pytest.mark.parametrize(
-    ("kind", "shape"), [(nn.BatchNorm2d, (4, 3, 5, 2)), (nn.BatchNorm1d, (6, 3))]
+    ("kind", "shape"),
+    [
+        (nn.BatchNorm2d, (4, 3, 5, 2)),
+        (nn.BatchNorm1d, (6, 3)),
+        (nn.BatchNorm1d, (3, 3, 4)),
+        (nn.BatchNorm3d, (2, 3, 4, 2, 3)),
+    ],
 )
 def test_moving_averages_follow_the_formula(kind, shape):
     layer = kind(3, decay=0.8)
@@ -125,7 +131,10 @@ def test_gradients_of_input_scale_and_shift(training):
     ("options", "message"),
     [
         ({"decay": 1.0}, "BatchNorm2d: decay must be from 0 to below 1, got 1.0"),
+        ({"decay": "a"}, "BatchNorm2d: decay must be from 0 to below 1, got 'a'"),
         ({"epsilon": 0}, "BatchNorm2d: epsilon must be positive, got 0"),
+        ({"epsilon": None}, "BatchNorm2d: epsilon must be positive, got None"),
+        ({"gamma_initializer": 1}, "BatchNorm2d: gamma_initializer must be a function"),
         ({"channels": 0}, "BatchNorm2d: channels must be an int >= 1"),
         ({"momentum": 0.1}, "BatchNorm2d: it has no argument 'momentum'"),
     ],
@@ -140,5 +149,7 @@ def test_ranks():
         ShapeError, match=r"BatchNorm2d: needs x \(N, C, H, W\), got shape \(2, 3\)"
     ):
         nn.BatchNorm2d(3)(batch(0, 2, 3))
-    with pytest.raises(ShapeError, match=r"BatchNorm1d: needs x \(N, C\)"):
+    with pytest.raises(ShapeError, match=r"BatchNorm1d: needs x \(N, C\) or \(N, C, L\), got"):
         nn.BatchNorm1d(3)(batch(0, 2, 3, 4, 4))
+    with pytest.raises(ShapeError, match=r"BatchNorm3d: needs x \(N, C, D, H, W\)"):
+        nn.BatchNorm3d(3)(batch(0, 2, 3, 4, 4))

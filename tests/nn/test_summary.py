@@ -91,7 +91,7 @@ def test_a_gate_on_the_whole_map_sees_all():
     assert rows[-1].output_shape == (1, 16, 20)
 
 
-def test_maps_that_do_not_lie_on_each_other_are_unknown():
+def test_maps_that_do_not_lie_on_each_other_are_seen_place_by_place():
     class Odd(nn.Module):
         def __init__(self):
             self.a, self.b = smooth(stride=2), smooth(padding="valid")
@@ -100,7 +100,9 @@ def test_maps_that_do_not_lie_on_each_other_are_unknown():
             return ops.concatenate([self.a(x), self.b(x)[:, :, :8, :8]], axis=1)
 
     net = nn.Sequential(Odd(), nn.Conv2d(2, 1))
-    assert net.summary((1, 16, 16)).rows[-1].receptive_field == ()
+    row = net.summary((1, 16, 16)).rows[-1]
+    assert row.receptive_field == (11, 11)  # at the end: 6 ... 9 of one, 14 ... 17 of the other
+    assert row.jump == ()
 
 
 def test_flatten_keeps_fields_and_dense_sees_all():
@@ -234,4 +236,62 @@ def test_the_table_reads_well():
         "   4x6     2",
         "-" * 99,
         "total                                                   376  368,640  40.0 KiB  1.5 KiB",
+        f"training keeps {KEPT / 1024:.1f} KiB of one example for the way back",
+        f"without a way back, {PEAK / 1024:.1f} KiB at most are in use at once",
     ]
+
+
+# Of the net above: the image; the convolution's result, normalised, rectified; the pooled maps,
+# their winners' places, and three numbers for each channel that normalise it
+KEPT = 4 * (3 + 3 * 8) * 32 * 32 + 2 * 4 * 8 * 16 * 16 + 8 * 12
+PEAK = 2 * 4 * 8 * 32 * 32
+
+
+def test_memory_is_that_of_what_is_alive():
+    class Residual(nn.Module):
+        def __init__(self):
+            self.a, self.b = nn.Dense(100, 100, bias=False), nn.Dense(100, 50, bias=False)
+
+        def forward(self, x):
+            y = self.a(x)  # x and y: 800 bytes
+            z = (y + x).reshape(10, 10)  # x, y and their sum: 1,200 bytes; a view of it
+            return self.b(z.reshape(1, 100))
+
+    table = Residual().summary((100,))
+    assert table.peak_bytes == 1200
+    assert table.kept_bytes == 400 + 400 + 400 + 200  # x, y, their sum, and the result
+    doubled = nn.Sequential(Residual(), nn.Function(lambda x: x * 2 + x)).summary((100,))
+    assert doubled.peak_bytes == 1200
+    assert doubled.kept_bytes == 1400 + 200 + 200 + 4  # a factor, and what it makes, and the sum
+    assert nn.Function(lambda x: x * 2).summary((100,)).kept_bytes == 0  # nothing to train
+
+    def long_needed(x):
+        a = x * 2  # x, a: 800 bytes
+        b = a.reshape(10, 10).sum()  # a view of a, needed no more
+        c = ops.exp(x) * b  # x, a, exp(x): 1,200 bytes and a number
+        return a + c
+
+    assert nn.Function(long_needed).summary((100,)).peak_bytes == 1204
+
+
+def test_macs_of_products():
+    class Products(nn.Module):
+        def __init__(self):
+            self.weight = nn.Parameter(np.ones((4, 6, 5, 3), np.float32))
+            self.up = nn.ConvTranspose2d(4, 6, (5, 3), stride=2, bias=False)
+
+        def forward(self, x):
+            y = ops.conv_transpose2d(x, self.weight, stride=2) + self.up(x).sum()
+            z = y.reshape(1, 6, -1).transpose(0, 2, 1) @ np.ones((6, 8), np.float32)
+            return ops.einsum("...ab,bc,c->...ac", z, np.ones((8, 2), np.float32), [1.0, 1.0])
+
+    rows = Products().summary((4, 3, 2)).rows
+    painted = 4 * 3 * 2 * 6 * 5 * 3  # each number of x, through each weight it meets
+    length = (2 * 2 + 5) * (2 * 1 + 3)
+    product, sums = length * 6 * 8, length * 8 * 2 * 2  # two further operands
+    assert [(row.name, row.macs) for row in rows] == [
+        ("up", painted),
+        ("", painted + product + sums),
+    ]
+    assert [row.parameters for row in rows] == [360, 360]
+    assert rows[1].output_shape == (length, 2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,18 +39,24 @@ def _product(ranges: list[Any]) -> Iterator[tuple[Any, ...]]:
             yield (first, *rest)
 
 
-def pair(value: Any) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else tuple(value)
+def each(value: Any, axes: int) -> tuple[int, ...]:
+    """Return one int for each axis."""
+    return (value,) * axes if isinstance(value, int) else tuple(value)
+
+
+def pair(value: Any) -> tuple[int, ...]:
+    return each(value, 2)
 
 
 def geometry(
-    image: tuple[int, int], size: Any, stride: Any, padding: Any, dilation: Any = 1
+    image: Sequence[int], size: Any, stride: Any, padding: Any, dilation: Any = 1
 ) -> tuple[list[tuple[int, int]], list[int]]:
-    """Return (before, after) and the output's length, of both axes."""
+    """Return (before, after) and the output's length, of every axis."""
+    axes = len(image)
     pads, lengths = [], []
     for axis, n in enumerate(image):
-        extent = pair(dilation)[axis] * (pair(size)[axis] - 1) + 1
-        step = pair(stride)[axis]
+        extent = each(dilation, axes)[axis] * (each(size, axes)[axis] - 1) + 1
+        step = each(stride, axes)[axis]
         if padding == "same":  # the least padding that makes ceil(n / step) windows fit
             wanted = math.ceil(n / step)
             total = 0
@@ -62,7 +68,7 @@ def geometry(
         elif isinstance(padding, tuple) and isinstance(padding[axis], tuple):
             before, after = padding[axis]
         else:
-            before = after = pair(padding)[axis]
+            before = after = each(padding, axes)[axis]
         pads.append((before, after))
         starts = range(-before, n + after - extent + 1, step)
         lengths.append(len(starts))
@@ -70,20 +76,21 @@ def geometry(
 
 
 def taps(
-    image: tuple[int, int], size: Any, stride: Any, padding: Any, dilation: Any = 1
-) -> Iterator[tuple[int, int, int, int, int, int]]:
-    """Yield (i, j, u, v, h, w): output i, j sees pixel h, w of the image under weight u, v."""
-    (top, left), (rows, columns) = _starts(image, size, stride, padding, dilation)
-    for i in range(rows):
-        for j in range(columns):
-            for u in range(pair(size)[0]):
-                for v in range(pair(size)[1]):
-                    h = i * pair(stride)[0] + u * pair(dilation)[0] - top
-                    w = j * pair(stride)[1] + v * pair(dilation)[1] - left
-                    if 0 <= h < image[0] and 0 <= w < image[1]:
-                        yield i, j, u, v, h, w
+    image: Sequence[int], size: Any, stride: Any, padding: Any, dilation: Any = 1
+) -> Iterator[tuple[int, ...]]:
+    """Yield (i, j, u, v, h, w): output i, j sees pixel h, w of the image under weight u, v.
 
-
-def _starts(*arguments: Any) -> tuple[tuple[int, int], tuple[int, int]]:
-    pads, lengths = geometry(*arguments)
-    return (pads[0][0], pads[1][0]), (lengths[0], lengths[1])
+    With one axis (i, u, h), and so on: as many of each as the image has axes.
+    """
+    axes = len(image)
+    pads, lengths = geometry(image, size, stride, padding, dilation)
+    for at in np.ndindex(*lengths):
+        for offset in np.ndindex(*each(size, axes)):
+            pixel = tuple(
+                i * s + u * d - before
+                for i, s, u, d, (before, _) in zip(
+                    at, each(stride, axes), offset, each(dilation, axes), pads, strict=True
+                )
+            )
+            if all(0 <= h < n for h, n in zip(pixel, image, strict=True)):
+                yield (*at, *offset, *pixel)

@@ -45,10 +45,12 @@ def verdicts(spec: OpSpec) -> dict[str, Case | None]:
     return _verdicts[spec.name]
 
 
-def counted() -> tuple[int, int, int]:
-    """Return how many ops were tried so far, how many mutants planted, and how many caught."""
-    found = [case for by_name in _verdicts.values() for case in by_name.values()]
-    return len(_verdicts), len(found), sum(case is not None for case in found)
+def counted() -> dict[str, tuple[int, int]]:
+    """Return, for each op that was tried so far, how many mutants were planted and caught."""
+    return {
+        op: (len(found), sum(case is not None for case in found.values()))
+        for op, found in _verdicts.items()
+    }
 
 
 def plant(

@@ -10,26 +10,16 @@ import pytest
 from hypothesis import strategies as st
 
 from minicnn.autograd import Tensor
-from minicnn.errors import DTypeError, ShapeError
+from minicnn.errors import ConfigError, ShapeError
 from minicnn.ops import leaky_relu, log_softmax, prelu, relu, sigmoid, softmax
 from tests.ops.driver import proof_of
 from tests.ops.loops import elementwise, lines
+from tests.ops.pointwise import any_shape, needs_floats
 from tests.ops.spec import Case, ErrorCase, OpSpec, Special
 from tests.ops.values import away_from_zero, normal, seeds, shapes
 
 INF, NAN = math.inf, math.nan
 IMAGES = (2, 3, 4, 5)
-
-
-@st.composite
-def any_shape(draw: st.DrawFn) -> Case:
-    return Case((away_from_zero(draw(seeds), *draw(shapes())),))
-
-
-@st.composite
-def any_shape_and_slope(draw: st.DrawFn) -> Case:
-    case = draw(any_shape())
-    return Case(case.arrays, {"slope": draw(st.sampled_from([0.01, 0.0, 0.3, -0.5, 2.0]))})
 
 
 @st.composite
@@ -80,14 +70,6 @@ def _edges(**options: Any) -> dict[str, Case]:
     }
 
 
-def _floats(op: Any, name: str) -> ErrorCase:
-    return ErrorCase(
-        lambda: op(Tensor(np.ones((2, 2), int))),
-        DTypeError,
-        rf"{name}: needs floats, got int64; use .astype\('float32'\)",
-    )
-
-
 RELU = OpSpec(
     name="relu",
     op=relu,
@@ -118,15 +100,18 @@ RELU = OpSpec(
 LEAKY_RELU = OpSpec(
     name="leaky_relu",
     op=leaky_relu,
-    cases=any_shape_and_slope(),
+    cases=any_shape(options=[{"slope": v} for v in (0.01, 0.0, 0.3, -0.5, 2.0)]),
     oracle=elementwise(lambda v, slope=0.01: v if v > 0 else slope * v),
     integers="leaky_relu: needs floats, got int64",
-    edges=_edges(slope=0.2),
+    edges={
+        **_edges(slope=0.2),
+        "more than one block": Case((away_from_zero(3, 40_000),), {"slope": 0.1}),
+    },
     special={
         "NaN stays": Special(Case((np.array([NAN, -1.0, 1.0]),)), [NAN, -0.01, 1]),
         "infinities": Special(Case((np.array([INF, -INF, 0.0]),)), [INF, -INF, 0]),
     },
-    errors=(_floats(leaky_relu, "leaky_relu"),),
+    errors=(needs_floats(leaky_relu, "leaky_relu"),),
     forward_mutants={"slope ignored": lambda y, x, slope: np.where(x > 0, x, 0.01 * x)},
     backward_mutants={
         "slope ignored": lambda pull, g, x, slope: [g * (x > 0)],
@@ -153,7 +138,7 @@ PRELU = OpSpec(
         )
     },
     errors=(
-        _floats(lambda x: prelu(x, Tensor(np.ones(2))), "prelu"),
+        needs_floats(lambda x: prelu(x, Tensor(np.ones(2))), "prelu"),
         ErrorCase(
             lambda: prelu(Tensor(np.ones((2, 3, 4))), Tensor(np.ones(4))),
             ShapeError,
@@ -189,13 +174,13 @@ SIGMOID = OpSpec(
     cases=any_shape(),
     oracle=elementwise(lambda v: 1 / (1 + math.exp(-v))),
     integers="sigmoid: needs floats, got int64",
-    edges=_edges(),
+    edges={**_edges(), "more than one block": Case((normal(3, 40_000),))},
     special={
         "saturates without overflow": Special(
             Case((np.array([-1e4, 1e4, 0.0, INF, -INF, NAN]),)), [0, 1, 0.5, 1, 0, NAN]
         )
     },
-    errors=(_floats(sigmoid, "sigmoid"),),
+    errors=(needs_floats(sigmoid, "sigmoid"),),
     forward_mutants={"tanh": lambda y, x: np.tanh(x), "of -x": lambda y, x: 1 - y},
     backward_mutants={
         "y (1 + y)": lambda pull, g, x: [g * (1 / (1 + np.exp(-x))) * (1 + 1 / (1 + np.exp(-x)))],
@@ -224,11 +209,16 @@ SOFTMAX = OpSpec(
         "no classes": Special(Case((np.zeros((2, 0)),)), np.zeros((2, 0))),
     },
     errors=(
-        _floats(softmax, "softmax"),
+        needs_floats(softmax, "softmax"),
         ErrorCase(
             lambda: softmax(Tensor(np.ones(3))),
             ShapeError,
-            r"softmax: axis 1 does not exist in shape \(3,\); name the classes'",
+            r"softmax: axis 1 does not fit shape \(3,\); its axes are -1 ... 0",
+        ),
+        ErrorCase(
+            lambda: softmax(Tensor(np.ones((2, 3))), 1.0),
+            ConfigError,
+            "softmax: axis must be a whole number, got 1.0",
         ),
     ),
     forward_mutants={
@@ -258,11 +248,11 @@ LOG_SOFTMAX = OpSpec(
         "NaN shows": Special(Case((np.array([[NAN, 0.0]]),)), [[NAN, NAN]]),
     },
     errors=(
-        _floats(log_softmax, "log_softmax"),
+        needs_floats(log_softmax, "log_softmax"),
         ErrorCase(
             lambda: log_softmax(Tensor(np.ones((2, 3))), axis=-3),
             ShapeError,
-            r"log_softmax: axis -3 does not exist in shape \(2, 3\)",
+            r"log_softmax: axis -3 does not fit shape \(2, 3\)",
         ),
     ),
     forward_mutants={
@@ -308,3 +298,35 @@ def test_log_softmax_is_finite_where_a_probability_rounds_to_zero():
     y = log_softmax(Tensor(np.array([[0.0, -2000.0]])))
     assert y.data.tolist() == [[0, -2000]]
     assert softmax(Tensor(np.array([[0.0, -2000.0]]))).data.tolist() == [[1, 0]]
+
+
+@pytest.mark.parametrize("op", [softmax, log_softmax])
+def test_an_axis_may_be_a_numpy_integer(op):
+    x = Tensor(normal(0, 2, 3))
+    np.testing.assert_array_equal(op(x, np.int64(1)).data, op(x, 1).data)
+
+
+def test_the_denominator_of_many_classes_in_float16_does_not_overflow():
+    """The largest float16 is 65504: the sum of 70 000 ones is more."""
+    classes = 70_000
+    x = np.zeros((2, classes), np.float16)
+    x[1, 0] = 12
+    right = np.exp(x.astype(np.float64))
+    right /= right.sum(axis=1, keepdims=True)
+    y = softmax(Tensor(x))
+    assert y.dtype == np.float16
+    np.testing.assert_allclose(y.data, right, rtol=2e-3, atol=6e-8)
+    log_y = log_softmax(Tensor(x))
+    assert log_y.dtype == np.float16
+    np.testing.assert_allclose(log_y.data, np.log(right), rtol=1e-3)
+
+
+def test_gradients_of_many_classes_in_float16_do_not_overflow():
+    """sum_k dL/dy_k is 70 000 here."""
+    x = Tensor(np.zeros((1, 70_000), np.float16), requires_grad=True)
+    log_softmax(x).backward(np.ones(x.shape, np.float16))
+    assert x.grad.dtype == np.float16
+    assert np.abs(x.grad.data).max() < 1e-3
+    x.grad = None
+    softmax(x).backward(np.full(x.shape, 60_000, np.float16))
+    assert np.abs(x.grad.data).max() < 2e-3  # 60 000 / 70 000 times what y was rounded by

@@ -1,189 +1,103 @@
-"""Convolution against seven nested loops."""
+"""Convolution with one, two and three spatial axes against nested loops."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 
+from minicnn import ops
 from minicnn.autograd import Tensor
 from minicnn.errors import ConfigError, DeviceError, DTypeError, ShapeError
 from minicnn.ops import conv2d
 from minicnn.ops._windows import Window
-from minicnn.ops.convolution import conv2d_grad_weight, conv2d_grad_x
+from minicnn.ops.convolution import conv_grad_weight
+from tests.ops.convolving import by_weight, convolution, convolutions, sliding
 from tests.ops.driver import proof_of
-from tests.ops.loops import geometry, taps
+from tests.ops.loops import each, geometry
 from tests.ops.spec import Case, ErrorCase, OpSpec, Special
 from tests.ops.stand_in import on_gpu
-from tests.ops.values import normal, seeds
+from tests.ops.values import normal
 
 
-def definition(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    """y[n,o,i,j] = bias[o] + sum over c, u, v of weight[o,c,u,v] * x[n, c, h, w]."""
-    n, _, *image = x.shape
-    outputs, per_group, *size = weight.shape
-    _, lengths = geometry(image, size, stride, padding, dilation)
-    y = np.zeros((n, outputs, *lengths))
-    for b, o in np.ndindex(n, outputs):
-        first = o // (outputs // groups) * per_group  # the first channel of o's group
-        if bias is not None:
-            y[b, o] = bias[o]
-        for i, j, u, v, h, w in taps(image, size, stride, padding, dilation):
-            for c in range(per_group):
-                y[b, o, i, j] += weight[o, c, u, v] * x[b, first + c, h, w]
-    return y
-
-
-def definition_grad_x(grad_y, weight, image_shape, window, groups):
-    """Every product of the definition, added to the pixel it came from."""
-    grad_x = np.zeros(image_shape)
-    outputs, per_group = weight.shape[:2]
-    for b, o in np.ndindex(image_shape[0], outputs):
-        first = o // (outputs // groups) * per_group
-        for i, j, u, v, h, w in _taps(image_shape, window):
-            for c in range(per_group):
-                grad_x[b, first + c, h, w] += weight[o, c, u, v] * grad_y[b, o, i, j]
-    return grad_x
-
-
-def definition_grad_weight(grad_y, x, kernel_shape, window, groups):
-    """Every product of the definition, added to the weight it came from."""
-    grad_weight = np.zeros(kernel_shape)
-    outputs, per_group = kernel_shape[:2]
-    for b, o in np.ndindex(x.shape[0], outputs):
-        first = o // (outputs // groups) * per_group
-        for i, j, u, v, h, w in _taps(x.shape, window):
-            for c in range(per_group):
-                grad_weight[o, c, u, v] += grad_y[b, o, i, j] * x[b, first + c, h, w]
-    return grad_weight
-
-
-def _taps(image_shape, window):
-    return taps(image_shape[2:], window.size, window.stride, window.padding, window.dilation)
-
-
-paddings = st.one_of(
-    st.just("valid"),
-    st.just("same"),
-    st.integers(0, 2),
-    st.tuples(st.integers(0, 2), st.integers(0, 2)),
-    st.tuples(*[st.tuples(st.integers(0, 3), st.integers(0, 3))] * 2),
-)
-pairs = st.one_of(st.integers(1, 3), st.tuples(st.integers(1, 3), st.integers(1, 3)))
-
-
-@st.composite
-def cases(draw: st.DrawFn) -> Case:
-    groups = draw(st.sampled_from([1, 1, 2, 3]))
-    per_group = 1 if groups == 3 else draw(st.integers(1, 2))  # 3 groups: depthwise
-    outputs = groups * draw(st.integers(1, 2))
-    image = draw(st.tuples(st.integers(1, 6), st.integers(1, 6)))
-    stride, padding, dilation = draw(pairs), draw(paddings), draw(pairs)
-    largest = [
-        max(k for k in range(1, 5) if k == 1 or _fits(n, k, axis, padding, dilation))
-        for axis, n in enumerate(image)
-    ]
-    size = tuple(draw(st.integers(1, min(k, 3))) for k in largest)
-    seed, batch = draw(seeds), draw(st.integers(1, 2))
-    arrays = [
-        normal(seed, batch, per_group * groups, *image),
-        normal(seed + 1, outputs, per_group, *size),
-    ]
-    if draw(st.booleans()):
-        arrays.append(normal(seed + 2, outputs))
-    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    return Case(tuple(arrays), options)
-
-
-def _fits(n: int, k: int, axis: int, padding: Any, dilation: Any) -> bool:
-    image = (n, n)
-    _, lengths = geometry(image, (k, k), 1, padding, dilation)
-    return lengths[axis] >= 1
-
-
-def _as_gradient(case: Case, of: str) -> Case:
-    """Return the call of a gradient op that this convolution's backward pass makes."""
-    x, weight, *_ = case.arrays
-    options = dict(case.options)
-    groups = options.pop("groups", 1)
-    window = Window.of(
-        "conv2d",
-        x.shape[2:],
-        weight.shape[2:],
-        options.get("stride", 1),
-        options.get("padding", 0),
-        options.get("dilation", 1),
-    )
-    _, lengths = geometry(x.shape[2:], weight.shape[2:], *_options(options))
-    grad_y = normal(x.size, x.shape[0], weight.shape[0], *lengths)
-    if of == "x":
-        shared = {"image_shape": x.shape, "window": window, "groups": groups}
-        return Case((grad_y, weight), shared)
-    return Case((grad_y, x), {"kernel_shape": weight.shape, "window": window, "groups": groups})
-
-
-def _options(options):
-    return options.get("stride", 1), options.get("padding", 0), options.get("dilation", 1)
-
-
-def _conv(x_shape, weight_shape, bias=False, **options) -> Case:
+def case(x_shape, weight_shape, bias=False, **options) -> Case:
     arrays = [normal(0, *x_shape), normal(1, *weight_shape)]
     return Case((*arrays, normal(2, weight_shape[0])) if bias else tuple(arrays), options)
 
 
-EDGES = {
-    "empty": _conv((0, 2, 5, 4), (3, 2, 3, 2), bias=True, padding=1),
-    "empty, grouped": _conv((0, 4, 5, 4), (2, 2, 3, 2), groups=2),
-    "empty, depthwise": _conv((0, 3, 5, 4), (3, 1, 3, 2), groups=3),
-    "1x1 map": _conv((2, 3, 1, 1), (2, 3, 1, 1), bias=True),
-    "1x1 map, 3x3 same": _conv((2, 3, 1, 1), (2, 3, 3, 3), padding="same"),
-    "1x1 kernel": _conv((2, 3, 4, 3), (4, 3, 1, 1)),
-    "1x1 kernel, stride 2": _conv((2, 3, 4, 5), (4, 3, 1, 1), stride=2),
-    "1x1 kernel, dilated": _conv((1, 2, 3, 3), (2, 2, 1, 1), dilation=3),
-    "stride beyond the kernel": _conv((1, 2, 7, 8), (2, 2, 2, 2), stride=(3, 4)),
-    "kernel of the image's size": _conv((2, 2, 4, 5), (3, 2, 4, 5)),
-    "1x3 kernel": _conv((1, 2, 5, 6), (2, 2, 1, 3), padding=((0, 0), (1, 1))),
-    "3x1 kernel": _conv((1, 2, 5, 6), (2, 2, 3, 1), padding="same"),
-    "padding beyond the kernel": _conv((1, 1, 3, 3), (1, 1, 2, 2), padding=4),
-    "same, stride 2, even": _conv((1, 1, 6, 6), (1, 1, 3, 3), stride=2, padding="same"),
-    "same, stride 3, dilated": _conv(
-        (1, 2, 7, 8), (2, 2, 2, 3), stride=3, padding="same", dilation=2
-    ),
-    "depthwise": _conv((2, 3, 5, 5), (3, 1, 3, 3), groups=3, padding=1, stride=2),
-    "depthwise, two outputs each": _conv((2, 3, 4, 4), (6, 1, 2, 2), groups=3),
-    "more images than pieces of work": _conv((19, 1, 3, 3), (2, 1, 2, 2), bias=True),
-    "many channels": _conv((1, 33, 3, 3), (17, 33, 3, 3), padding=1),
-}
+def edges(axes: int) -> dict[str, Case]:
+    """Geometries that must not be left to chance."""
+    ones, twos, threes = (1,) * axes, (2,) * axes, (3,) * axes
+    image, size = (3, 5, 4)[-axes:], (2, 3, 2)[-axes:]
+    found = {
+        "empty": case((0, 2, *image), (3, 2, *size), bias=True, padding=1),
+        "empty, grouped": case((0, 4, *image), (2, 2, *size), groups=2),
+        "empty, depthwise": case((0, 3, *image), (3, 1, *size), groups=3),
+        "one pixel": case((2, 3, *ones), (2, 3, *ones), bias=True),
+        "one pixel, kernel 3, same": case((2, 3, *ones), (2, 3, *threes), padding="same"),
+        "kernel 1": case((2, 3, *image), (4, 3, *ones)),
+        "kernel 1, stride 2": case((2, 3, *image), (4, 3, *ones), stride=2),
+        "kernel 1, padded": case((2, 3, *image), (4, 3, *ones), padding=1),
+        "kernel 1, dilated": case((1, 2, *image), (2, 2, *ones), dilation=3),
+        "stride beyond the kernel": case(
+            (1, 2, *(5, 7, 8)[-axes:]), (2, 2, *twos), stride=(3, 3, 4)[-axes:]
+        ),
+        "kernel of the image's size": case((2, 2, *image), (3, 2, *image)),
+        "padding beyond the kernel": case((1, 1, *twos), (1, 1, *twos), padding=3),
+        "same, stride 2, even": case(
+            (1, 1, *(4,) * axes), (1, 1, *threes), stride=2, padding="same"
+        ),
+        "same, stride 3, dilated": case(
+            (1, 2, *(4, 7, 5)[-axes:]), (2, 2, *size), stride=3, padding="same", dilation=2
+        ),
+        "depthwise": case((2, 3, *image), (3, 1, *size), groups=3, padding=1, stride=2),
+        "depthwise, two outputs each": case((2, 3, *image), (6, 1, *twos), groups=3, padding=1),
+        "more images than pieces of work": case((19, 1, *threes), (2, 1, *twos), bias=True),
+        "many channels": case((1, 33, *threes), (17, 33, *(2, 3, 3)[-axes:]), padding=1),
+    }
+    for axis in range(axes):
+        along = tuple(3 if a == axis else 1 for a in range(axes))
+        found[f"kernel {along}"] = case((1, 2, *image), (2, 2, *along), padding="same")
+    return found
 
 
 def summands(case: Case) -> int:
-    a, b = case.arrays[:2]
-    return max(b[0].size, a.shape[0] * a[0, 0].size, b.size) if a.size and b.size else 1
+    x, weight = case.arrays[:2]
+    _, lengths = geometry(x.shape[2:], weight.shape[2:], **sliding(case.options))
+    return max(weight.size, len(x) * int(np.prod(lengths)), 1)
 
 
-def _flipped(pull, g, x, weight, *bias, **options):
+# Faults in the gradients: (pull, dL/dy, arrays, options) -> wrong gradients
+
+
+def _unflipped(pull, g, x, weight, *bias, **options):
     right = pull(g, x, weight, *bias, **options)
-    return [pull(g, x, weight[:, :, ::-1, ::-1], *bias, **options)[0], *right[1:]]
+    return [pull(g, x, turned(weight), *bias, **options)[0], *right[1:]]
 
 
-def _transposed(pull, g, x, weight, *bias, **options):
+def turned(weight):
+    """The same filters, each turned around."""
+    return np.flip(weight, axis=tuple(range(2, weight.ndim)))
+
+
+def _axes_exchanged(pull, g, x, weight, *bias, **options):
     right = pull(g, x, weight, *bias, **options)
-    if weight.shape[2] == weight.shape[3]:
-        right[1] = right[1].swapaxes(2, 3)
+    if weight.shape[-1] == weight.shape[-2]:
+        right[1] = right[1].swapaxes(-1, -2)
     return right
 
 
 def _one_image(pull, g, x, weight, *bias, **options):
-    """`=` for `+=` over the batch."""
     right = pull(g, x, weight, *bias, **options)
     return [right[0], *pull(g[-1:], x[-1:], weight, *bias, **options)[1:]]
 
 
 def _shifted(pull, g, x, weight, *bias, **options):
-    """Padding off by one to the left."""
     right = pull(g, x, weight, *bias, **options)
-    return [np.roll(right[0], 1, axis=3), *right[1:]]
+    return [np.roll(right[0], 1, axis=-1), *right[1:]]
 
 
 def _shifted_x(pull, g, x, weight, *bias, **options):
@@ -199,223 +113,274 @@ def _bias_mean(pull, g, x, weight, *bias, **options):
 
 def _other_group(pull, g, x, weight, *bias, **options):
     right = pull(g, x, weight, *bias, **options)
-    each = weight.shape[0] // options["groups"] if "groups" in options else 0
-    turned = np.roll(weight, each, axis=0) if each else weight
-    return [pull(g, x, turned, *bias, **options)[0], *right[1:]]
+    rolled = _of_the_next_group(weight, **options)
+    return [pull(g, x, rolled, *bias, **options)[0], *right[1:]]
 
 
-def _last_row_missing(pull, g, x, weight, *bias, **options):
-    return pull(_without_last(g, 2), x, weight, *bias, **options)
+def _of_the_next_group(weight, groups=1, **_):
+    return np.roll(weight, len(weight) // groups, axis=0) if groups > 1 else weight
 
 
-def _without_last(g, axis):
+def _last_missing(pull, g, x, weight, *bias, **options):
+    return pull(without_last(g, 2), x, weight, *bias, **options)
+
+
+def without_last(g, axis):
     g = g.copy()
     np.moveaxis(g, axis, 0)[-1] = 0
     return g
 
 
-def _true_convolution(y, x, weight, *bias, **options):
-    return conv2d(x, weight[:, :, ::-1, ::-1], *bias, **options).data
+def _undilated_grad(pull, g, x, weight, *bias, **options):
+    right = pull(g, x, weight, *bias, **options)
+    return [pull(g, x, weight, *bias, **_undilated(x, weight, options))[0], *right[1:]]
 
 
-def _no_bias(y, x, weight, *bias, **options):
-    return conv2d(x, weight, **options).data
+# Faults in the value: (value, arrays, options) -> wrong value
 
 
-def _odd_pixel_before(y, x, weight, *bias, **options):
-    if options.get("padding") != "same":
-        return y
-    pads, _ = geometry(x.shape[2:], weight.shape[2:], *_options(options))
-    flipped = tuple((after, before) for before, after in pads)
-    return conv2d(x, weight, *bias, **{**options, "padding": flipped}).data
+def _undilated(x, weight, options):
+    """The same output size, but the window has no holes."""
+    image, size = x.shape[2:], weight.shape[2:]
+    pads, _ = geometry(image, size, **sliding(options))
+    gaps = each(options.get("dilation", 1), len(size))
+    wider = tuple(
+        (before, after - (d - 1) * (k - 1))
+        for (before, after), d, k in zip(pads, gaps, size, strict=True)
+    )
+    if min(after for _, after in wider) < 0:
+        return options
+    return {**options, "padding": wider, "dilation": 1}
 
 
-def _groups_exchanged(y, x, weight, *bias, **options):
-    return conv2d(x[:, ::-1], weight, *bias, **options).data
+def forward_mutants(op: Callable[..., Tensor]) -> dict[str, Any]:
+    def pads_exchanged(y, x, weight, *bias, **options):
+        pads, _ = geometry(x.shape[2:], weight.shape[2:], **sliding(options))
+        swapped = tuple((after, before) for before, after in pads)
+        return op(x, weight, *bias, **{**options, "padding": swapped}).data
+
+    def odd_pixel_before(y, x, weight, *bias, **options):
+        if options.get("padding") != "same":
+            return y
+        return pads_exchanged(y, x, weight, *bias, **options)
+
+    def undilated(y, x, weight, *bias, **options):
+        return op(x, weight, *bias, **_undilated(x, weight, options)).data
+
+    return {
+        "kernel flipped": lambda y, x, weight, *b, **o: op(x, turned(weight), *b, **o).data,
+        "bias forgotten": lambda y, x, weight, *b, **o: op(x, weight, **o).data,
+        "bias of another channel": lambda y, x, weight, *b, **o: (
+            op(x, weight, *(np.roll(a, 1) for a in b), **o).data
+        ),
+        "same: odd pixel before": odd_pixel_before,
+        "padding before and after exchanged": pads_exchanged,
+        "dilation ignored": undilated,
+        "channels in the wrong order": lambda y, x, *a, **o: op(x[:, ::-1], *a, **o).data,
+        "weights of another group": lambda y, x, weight, *b, **o: (
+            op(x, _of_the_next_group(weight, **o), *b, **o).data
+        ),
+        "groups interleaved": lambda y, x, weight, *b, groups=1, **o: (
+            op(_interleaved(x, groups), weight, *b, groups=groups, **o).data
+        ),
+        "last window missing": lambda y, *_, **__: without_last(y, 2),
+    }
+
+
+def _interleaved(x, groups):
+    """Channels g, g + G, ... in group g, where those next to each other belong."""
+    n, c, *image = x.shape
+    return x.reshape(n, c // groups, groups, *image).swapaxes(1, 2).reshape(x.shape)
+
+
+def backward_mutants(axes: int) -> dict[str, Any]:
+    mutants = {
+        "kernel not flipped": _unflipped,
+        "kernel's axes exchanged": _axes_exchanged,
+        "= for += over the batch": _one_image,
+        "padding off by one": _shifted,
+        "padding of x off by one": _shifted_x,
+        "bias: mean over the batch": _bias_mean,
+        "weights of another group": _other_group,
+        "last output row missing": _last_missing,
+        "dilation ignored": _undilated_grad,
+    }
+    if axes == 1:
+        del mutants["kernel's axes exchanged"]
+    return mutants
 
 
 def t(*shape: int, dtype: Any = np.float64) -> Tensor:
     return Tensor(np.ones(shape, dtype))
 
 
-ERRORS = (
-    ErrorCase(
-        lambda: conv2d(t(1, 1, 5, 5), on_gpu(1, 1, 3, 3)),
-        DeviceError,
-        r"conv2d: x is on cpu, weight on cuda:0; use .to\(...\)",
-    ),
-    ErrorCase(
-        lambda: conv2d(t(8, 3, 32, 32), t(16, 4, 3, 3)),
-        ShapeError,
-        r"conv2d: x has 3 channels but weight expects 4 \(x \(8, 3, 32, 32\), weight "
-        r"\(16, 4, 3, 3\)\); set in_channels=3",
-    ),
-    ErrorCase(
-        lambda: conv2d(t(1, 3, 5, 5), t(4, 3, 3, 3), groups=2),
-        ShapeError,
-        r"x has 3 channels but weight expects 3 x 2 groups",
-    ),
-    ErrorCase(
-        lambda: conv2d(t(3, 5, 5), t(4, 3, 3, 3)),
-        ShapeError,
-        r"conv2d: needs x \(N, C, H, W\) and weight \(O, C/groups, KH, KW\), got x \(3, 5, 5\)",
-    ),
-    ErrorCase(lambda: conv2d(t(1, 3, 5, 5), t(4, 27)), ShapeError, r"needs x .* weight \(4, 27\)"),
-    ErrorCase(
-        lambda: conv2d(t(1, 0, 5, 5), t(4, 0, 3, 3)), ShapeError, "at least one channel in and one"
-    ),
-    ErrorCase(
-        lambda: conv2d(t(1, 4, 5, 5), t(3, 2, 3, 3), groups=2),
-        ShapeError,
-        "conv2d: 3 output channels do not divide into 2 groups",
-    ),
-    ErrorCase(
-        lambda: conv2d(t(1, 4, 5, 5), t(4, 4, 3, 3), groups=0),
-        ConfigError,
-        "groups must be an int >= 1, got 0",
-    ),
-    ErrorCase(
-        lambda: conv2d(t(1, 4, 5, 5), t(4, 4, 3, 3), t(3)),
-        ShapeError,
-        r"bias has shape \(3,\) but weight \(4, 4, 3, 3\) needs \(4,\)",
-    ),
-    ErrorCase(
-        lambda: conv2d(t(1, 1, 5, 5), t(1, 1, 3, 3, dtype=np.float32)),
-        DTypeError,
-        r"conv2d: x is float64, weight float32; they must be one float type: use .astype",
-    ),
-    ErrorCase(
-        lambda: conv2d(t(1, 1, 2, 2), t(1, 1, 3, 3)),
-        ShapeError,
-        r"conv2d: window \(3, 3\) does not fit in image \(2, 2\) padded by "
-        r"\(\(0, 0\), \(0, 0\)\); use a smaller window or more padding",
-    ),
-    ErrorCase(
-        lambda: conv2d(t(1, 1, 4, 4), t(1, 1, 3, 3), dilation=2),
-        ShapeError,
-        r"window \(3, 3\) dilated by \(2, 2\) does not fit in image \(4, 4\)",
-    ),
-    ErrorCase(
-        lambda: conv2d(t(1, 1, 4, 4), t(1, 1, 3, 3), stride=0),
-        ConfigError,
-        "conv2d: stride must be an int or 2 ints, each >= 1, got 0",
-    ),
-    ErrorCase(
-        lambda: conv2d(t(1, 1, 4, 4), t(1, 1, 3, 3), stride=(1, 2, 3)),
-        ConfigError,
-        r"stride must be an int or 2 ints, each >= 1, got \(1, 2, 3\)",
-    ),
-    ErrorCase(
-        lambda: conv2d(t(1, 1, 4, 4), t(1, 1, 3, 3), dilation=1.5),
-        ConfigError,
-        "dilation must be an int or 2 ints, each >= 1, got 1.5",
-    ),
-    ErrorCase(
-        lambda: conv2d(t(1, 1, 4, 4), t(1, 1, 3, 3), padding=-1),
-        ConfigError,
-        "padding must be an int or 2 ints, each >= 0, got -1",
-    ),
-    ErrorCase(
-        lambda: conv2d(t(1, 1, 4, 4), t(1, 1, 3, 3), padding="SAME"),
-        ConfigError,
-        "padding 'SAME' is unknown; use 'same', 'valid' or numbers",
-    ),
-    ErrorCase(
-        lambda: conv2d(t(1, 1, 4, 4), t(1, 1, 3, 3), padding=((1, 1), (1,))),
-        ConfigError,
-        r"padding must be 2 pairs \(before, after\), got \(\(1, 1\), \(1,\)\)",
-    ),
-)
+def special(axes: int) -> dict[str, Special]:
+    def row(*numbers: float) -> np.ndarray:
+        return np.array(numbers).reshape(1, 1, *(1,) * (axes - 1), -1)
 
-CONV2D = OpSpec(
-    name="conv2d",
-    op=conv2d,
-    cases=cases(),
-    oracle=definition,
-    integers="conv2d: x is int64, weight int64.*; they must be one float type",
-    edges=EDGES,
-    special={
-        "NaN stays in its window": Special(
-            Case((np.array([[[[np.nan, 1.0, 2.0]]]]), np.ones((1, 1, 1, 2)))), [[[[np.nan, 3.0]]]]
-        ),
-        "infinity": Special(
-            Case((np.array([[[[np.inf, 1.0, -np.inf]]]]), np.ones((1, 1, 1, 2)))),
-            [[[[np.inf, -np.inf]]]],
-        ),
+    inf, nan = np.inf, np.nan
+    return {
+        "NaN stays in its window": Special(Case((row(nan, 1, 2), row(1, 1))), row(nan, 3)),
+        "infinity": Special(Case((row(inf, 1, -inf), row(1, 1))), row(inf, -inf)),
         "padding is 0 even beside infinity": Special(
-            Case((np.array([[[[np.inf]]]]), np.array([[[[1.0, 2.0, 3.0]]]])), {"padding": "same"}),
-            [[[[np.inf]]]],
+            Case((row(inf), row(1, 2, 3)), {"padding": "same"}), row(inf)
         ),
-    },
-    errors=ERRORS,
-    forward_mutants={
-        "kernel flipped": _true_convolution,
-        "bias forgotten": _no_bias,
-        "same: odd pixel before": _odd_pixel_before,
-        "channels in the wrong order": _groups_exchanged,
-    },
-    backward_mutants={
-        "kernel not flipped": _flipped,
-        "kernel's axes exchanged": _transposed,
-        "= for += over the batch": _one_image,
-        "padding off by one": _shifted,
-        "padding of x off by one": _shifted_x,
-        "bias: mean over the batch": _bias_mean,
-        "weights of another group": _other_group,
-        "last output row missing": _last_row_missing,
-    },
-    summands=summands,
-)
+    }
 
-CONV2D_GRAD_X = OpSpec(
-    name="conv2d_grad_x",
-    op=conv2d_grad_x,
-    cases=cases().map(lambda case: _as_gradient(case, "x")),
-    oracle=definition_grad_x,
-    integers=Case(
-        tuple(a.astype(np.int64) for a in _as_gradient(EDGES["many channels"], "x").arrays),
-        _as_gradient(EDGES["many channels"], "x").options,
-    ),
-    edges={name: _as_gradient(case, "x") for name, case in EDGES.items()},
-    forward_mutants={
-        "kernel flipped": lambda y, g, weight, **o: definition_grad_x(
-            g, weight[..., ::-1, ::-1], **o
-        ),
-        "padding off by one": lambda y, *_, **__: np.roll(y, 1, axis=2),
-        "last output column missing": lambda y, g, weight, **o: definition_grad_x(
-            _without_last(g, 3), weight, **o
-        ),
-    },
-    backward_mutants={
-        "last row missing": lambda pull, g, *a, **o: pull(_without_last(g, 2), *a, **o),
-        "channels in the wrong order": lambda pull, g, *a, **o: pull(g[:, ::-1], *a, **o),
-    },
-    summands=summands,
-    examples=100,
-)
 
-CONV2D_GRAD_WEIGHT = OpSpec(
-    name="conv2d_grad_weight",
-    op=conv2d_grad_weight,
-    cases=cases().map(lambda case: _as_gradient(case, "weight")),
-    oracle=definition_grad_weight,
-    integers=Case(
-        tuple(a.astype(np.int64) for a in _as_gradient(EDGES["many channels"], "weight").arrays),
-        _as_gradient(EDGES["many channels"], "weight").options,
-    ),
-    edges={name: _as_gradient(case, "weight") for name, case in EDGES.items()},
+def errors(axes: int, op: Callable[..., Tensor]) -> list[ErrorCase]:
+    """Every wrong call, in any number of axes."""
+    name = op.__name__
+    five, three, image = (5,) * axes, (3,) * axes, "L" if axes == 1 else "H, W"
+    number = "an int" if axes == 1 else f"an int or {axes} ints, each"
+    shapes = rf"\(1, 4, {', '.join('5' * axes)}\)"
+
+    def wrong(error, match, x=(1, 4), weight=(4, 4), bias=None, **options):
+        b = None if bias is None else t(bias)
+        return ErrorCase(
+            lambda: op(t(*x, *five), t(*weight, *three), b, **options), error, f"^{name}: .*{match}"
+        )
+
+    one = f"{number} >= 1, got"
+    return [
+        wrong(ShapeError, rf"needs x \(N, C, .*{image}\) and weight \(O, C/groups, .*", x=(1,)),
+        wrong(ShapeError, r"needs x .* weight \(4, 3.*\)", weight=(4,)),
+        wrong(ShapeError, r"at least one channel in and one", x=(1, 0), weight=(4, 0)),
+        wrong(
+            ShapeError,
+            rf"x has 4 channels but weight expects 3 \(x {shapes}, weight .*\); set in_channels=4",
+            weight=(4, 3),
+        ),
+        wrong(ShapeError, "x has 4 channels but weight expects 4 x 2 groups", groups=2),
+        wrong(
+            ShapeError,
+            rf"3 output channels do not divide into 2 groups \(x {shapes}",
+            weight=(3, 2),
+            groups=2,
+        ),
+        wrong(ShapeError, r"bias has shape \(3,\) but weight \(4, 4.*\) needs \(4,\)", bias=3),
+        *(
+            wrong(ConfigError, f"groups must be an int >= 1, got {groups}", groups=groups)
+            for groups in (0, -1, 1.5, None)
+        ),
+        wrong(ConfigError, f"stride must be {one} 0", stride=0),
+        wrong(ConfigError, rf"stride must be {one} \(1, 2, 3, 4\)", stride=(1, 2, 3, 4)),
+        wrong(ConfigError, f"dilation must be {one} 1.5", dilation=1.5),
+        wrong(ConfigError, f"padding must be {number} >= 0, got -1", padding=-1),
+        wrong(ConfigError, "padding 'SAME' is unknown; use 'same', 'valid' or num", padding="SAME"),
+        wrong(
+            ConfigError,
+            rf"padding must be {axes} pairs? \(before, after\), got .*; give ints >= 0",
+            padding=((1, 1),) * (axes - 1) + ((1,),),
+        ),
+        wrong(
+            ShapeError,
+            r"window \(3.*\) dilated by \(3.*\) does not fit in image \(5.*\) padded by "
+            r"\(\(0, 0\).*\); use a smaller window or more padding",
+            dilation=3,
+        ),
+        ErrorCase(
+            lambda: op(t(1, 1, *five), on_gpu(1, 1, *three)),
+            DeviceError,
+            rf"{name}: x \(1, 1, 5.*\) is on cpu, weight \(1, 1, 3.*\) is on cuda:0; .*use .to\(",
+        ),
+        ErrorCase(
+            lambda: op(t(1, 1, *five), t(1, 1, *three, dtype=np.float32)),
+            DTypeError,
+            rf"{name}: x \(1, 1, 5.*\) is float64, weight .* is float32; .* one float type: use",
+        ),
+        ErrorCase(
+            lambda: op(t(1, 1, *five), t(1, 1, *three), t(1, dtype=np.float32)),
+            DTypeError,
+            r"bias \(1,\) is float32; they must be of one float type",
+        ),
+    ]
+
+
+def spec(axes: int) -> OpSpec:
+    op = getattr(ops, f"conv{axes}d")
+    return OpSpec(
+        name=op.__name__,
+        op=op,
+        cases=convolutions(axes),
+        oracle=convolution,
+        integers=f"{op.__name__}: x .* is int64, weight .* is int64.*; they must be of one float",
+        edges=edges(axes),
+        special=special(axes),
+        errors=errors(axes, op),
+        forward_mutants=forward_mutants(op),
+        backward_mutants=backward_mutants(axes),
+        summands=summands,
+    )
+
+
+CONV1D, CONV2D, CONV3D = map(spec, (1, 2, 3))
+
+
+def _pull_to_weight(case: Case) -> Case:
+    """Return the call of `conv_grad_weight` that this convolution's backward pass makes."""
+    x, weight, *_ = case.arrays
+    window = Window.of("conv", x.shape[2:], weight.shape[2:], *sliding(case.options).values())
+    _, lengths = geometry(x.shape[2:], weight.shape[2:], **sliding(case.options))
+    grad_y = normal(x.size, x.shape[0], weight.shape[0], *lengths)
+    groups = case.options.get("groups", 1)
+    return Case((grad_y, x), {"kernel_shape": weight.shape, "window": window, "groups": groups})
+
+
+_MANY = _pull_to_weight(edges(2)["many channels"])
+CONV_GRAD_WEIGHT = OpSpec(
+    name="conv_grad_weight",
+    op=conv_grad_weight,
+    cases=st.one_of(*map(convolutions, (1, 2, 3))).map(_pull_to_weight),
+    oracle=by_weight,
+    integers=Case(tuple(a.astype(np.int64) for a in _MANY.arrays), _MANY.options),
+    edges={
+        name if axes == 2 else f"{name}, {axes} axes": _pull_to_weight(case)
+        for axes in (2, 1, 3)
+        for name, case in edges(axes).items()
+    },
     forward_mutants={
-        "kernel flipped": lambda y, *_, **__: y[:, :, ::-1, ::-1],
-        "= for += over the batch": lambda y, g, x, **o: definition_grad_weight(g[-1:], x[-1:], **o),
+        "kernel flipped": lambda y, *_, **__: turned(y),
+        "= for += over the batch": lambda y, g, x, **o: by_weight(g[-1:], x[-1:], **o),
         "divided by the batch": lambda y, g, x, **o: y / max(2 * len(x), 1),
     },
     backward_mutants={
-        "kernel flipped": lambda pull, g, *a, **o: pull(g[:, :, ::-1, ::-1], *a, **o),
+        "kernel flipped": lambda pull, g, *a, **o: pull(turned(g), *a, **o),
         "channels in the wrong order": lambda pull, g, *a, **o: pull(g[:, ::-1], *a, **o),
     },
     summands=lambda case: max(case.arrays[0].size, case.arrays[1].size, 1),
     examples=100,
 )
 
-SPECS = (CONV2D, CONV2D_GRAD_X, CONV2D_GRAD_WEIGHT)
+SPECS = (CONV1D, CONV2D, CONV3D, CONV_GRAD_WEIGHT)
 TestConvolution = proof_of(*SPECS)
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.int64, np.uint16])
+def test_options_may_be_numpy_ints(kind):
+    x, weight = t(1, 4, 6, 6), t(2, 2, 3, 3)
+    right = conv2d(x, weight, stride=2, padding=1, dilation=2, groups=2)
+    one, two = kind(1), kind(2)
+    y = conv2d(x, weight, stride=two, padding=(one, one), dilation=(two, two), groups=two)
+    np.testing.assert_array_equal(y.data, right.data)
+
+
+def test_arrays_are_taken_for_tensors():
+    x, weight = np.ones((1, 1, 4, 4)), np.ones((1, 1, 2, 2))
+    np.testing.assert_array_equal(conv2d(x, weight).data, np.full((1, 1, 3, 3), 4.0))
+
+
+def test_a_signal_an_image_and_a_volume_are_one_thing():
+    """One axis of length 1 more changes nothing."""
+    x, weight = normal(0, 2, 4, 9), normal(1, 6, 2, 3)
+    options = {"stride": 2, "dilation": 2, "groups": 2}
+    y = ops.conv1d(x, weight, padding=((1, 2),), **options).data
+    y2 = ops.conv2d(x[:, :, None], weight[:, :, None], padding=((0, 0), (1, 2)), **options).data
+    y3 = ops.conv3d(
+        x[:, :, None, :, None],
+        weight[:, :, None, :, None],
+        padding=((0, 0), (1, 2), (0, 0)),
+        **options,
+    ).data
+    np.testing.assert_allclose(y2[:, :, 0], y, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(y3[:, :, 0, :, 0], y, rtol=0, atol=1e-14)

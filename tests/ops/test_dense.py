@@ -9,10 +9,11 @@ import numpy as np
 from hypothesis import strategies as st
 
 from minicnn.autograd import Tensor
-from minicnn.errors import DTypeError, ShapeError
+from minicnn.errors import DeviceError, DTypeError, ShapeError
 from minicnn.ops import dense, flatten
 from tests.ops.driver import proof_of
 from tests.ops.spec import Case, ErrorCase, OpSpec, Special
+from tests.ops.stand_in import on_gpu
 from tests.ops.values import normal, seeds, shapes
 
 
@@ -61,7 +62,7 @@ DENSE = OpSpec(
     op=dense,
     cases=products(),
     oracle=definition,
-    integers="dense: x is int64, weight int64; they must be one float type; use .astype",
+    integers=r"dense: x \(0, 3\), weight \(4, 3\) are int64 and int64, bias int64; they must",
     edges={
         "empty": _product(0, 3, 4),
         "no features": _product(2, 0, 4),
@@ -84,20 +85,32 @@ DENSE = OpSpec(
         ErrorCase(
             lambda: dense(t(2, 3), t(5, 4)),
             ShapeError,
-            r"dense: x has 3 features but weight expects 4 \(x \(2, 3\), weight \(5, 4\)\)",
+            r"dense: x has 3 features but weight expects 4 \(x \(2, 3\), weight \(5, 4\)\); "
+            r"give weight the shape \(O, 3\)",
         ),
         ErrorCase(
             lambda: dense(t(2, 3), t(5, 3), t(3)),
             ShapeError,
-            r"dense: bias has shape \(3,\), weight \(5, 3\) needs \(O,\)",
+            r"dense: bias has shape \(3,\), weight \(5, 3\) needs \(5,\)",
         ),
         ErrorCase(
             lambda: dense(t(2, 3), t(5, 3, dtype=np.float32)),
             DTypeError,
-            "dense: x is float64, weight float32; they must be one float type",
+            r"dense: x \(2, 3\), weight \(5, 3\) are float64 and float32; they must be one "
+            "float type, use .astype",
         ),
         ErrorCase(
-            lambda: dense(t(2, 3), t(5, 3), t(5, dtype=np.float32)), DTypeError, "one float type"
+            lambda: dense(t(2, 3), t(5, 3), t(5, dtype=np.float32)),
+            DTypeError,
+            "are float64 and float64, bias float32; they must be one float type",
+        ),
+        ErrorCase(
+            lambda: dense(t(2, 3), on_gpu(5, 3)),
+            DeviceError,
+            r"dense: x \(2, 3\) is on cpu, weight \(5, 3\) on cuda:0; move one with .to",
+        ),
+        ErrorCase(
+            lambda: dense(t(2, 3), t(5, 3), on_gpu(5)), DeviceError, r"bias \(5,\) on cuda:0"
         ),
     ),
     forward_mutants={
@@ -141,7 +154,9 @@ FLATTEN = OpSpec(
     },
     errors=(
         ErrorCase(
-            lambda: flatten(Tensor(1.0)), ShapeError, r"flatten: needs a batch \(N, ...\), got a "
+            lambda: flatten(Tensor(1.0)),
+            ShapeError,
+            r"flatten: needs a batch \(N, ...\), got a single number; add an axis",
         ),
     ),
     forward_mutants={

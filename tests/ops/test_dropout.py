@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from minicnn.autograd import Tensor
 from minicnn.backend.random import Stream
 from minicnn.errors import ConfigError, DTypeError, ShapeError
-from minicnn.ops import dropout, spatial_dropout
+from minicnn.ops import alpha_dropout, dropout, spatial_dropout
 from tests.ops.driver import proof_of
 from tests.ops.spec import Case, ErrorCase, OpSpec, Special
 from tests.ops.values import normal, seeds, shapes
@@ -23,6 +24,10 @@ def drop(x: Tensor, rate: float, seed: int) -> Tensor:
 
 def drop_channels(x: Tensor, rate: float, seed: int) -> Tensor:
     return spatial_dropout(x, rate, Stream(seed, "dropout"))
+
+
+def drop_to_alpha(x: Tensor, rate: float, seed: int) -> Tensor:
+    return alpha_dropout(x, rate, Stream(seed, "dropout"))
 
 
 def definition(x, rate, seed):
@@ -41,6 +46,23 @@ def channels_definition(x, rate, seed):
     for at in np.ndindex(x.shape):
         dropped = numbers[at[0] * x.shape[1] + at[1]] < rate
         y[at] = 0 if dropped else x[at] / (1 - rate)
+    return y
+
+
+LEAST = -1.758099340847376624  # what SELU gives for -inf
+
+
+def alpha_definition(x, rate, seed):
+    """A dropped number becomes LEAST; then all are scaled and shifted to mean 0, variance 1."""
+    if rate == 0:
+        return x
+    kept = definition(np.ones(x.shape), rate, seed)
+    mean = rate * LEAST
+    square = (1 - rate) + rate * LEAST**2
+    deviation = math.sqrt(square - mean**2)
+    y = np.empty(x.shape)
+    for at in np.ndindex(x.shape):
+        y[at] = ((x[at] if kept[at] else LEAST) - mean) / deviation
     return y
 
 
@@ -132,24 +154,135 @@ SPATIAL_DROPOUT = OpSpec(
     backward_mutants=BACKWARD,
 )
 
-SPECS = (DROPOUT, SPATIAL_DROPOUT)
+ALPHA_DROPOUT = OpSpec(
+    name="alpha_dropout",
+    op=drop_to_alpha,
+    cases=calls(0),
+    oracle=alpha_definition,
+    integers="alpha_dropout: needs floats, got int64",
+    edges=_edges(),
+    special={
+        "NaN stays where it is kept": Special(
+            Case((np.full(4, np.nan),), {"rate": 0.0, "seed": 0}), np.full(4, np.nan)
+        )
+    },
+    errors=_errors(alpha_dropout, "alpha_dropout"),
+    forward_mutants={
+        "drops to 0": lambda y, x, rate, seed: definition(x, rate, seed),
+        "not shifted": lambda y, x, rate, seed: y if rate == 0 else y - y.mean(),
+        "another mask": lambda y, x, rate, seed: alpha_definition(x, rate, seed + 1),
+        "keeps with the rate": lambda y, x, rate, seed: alpha_definition(
+            x, (1 - rate) % 1 or 0.5, seed
+        ),
+    },
+    backward_mutants={
+        "passes everything": lambda pull, g, x, rate, seed: [np.ones(x.shape) * g],
+        "scaled as dropout is": lambda pull, g, x, rate, seed: [
+            np.sign(pull(g, x, rate=rate, seed=seed)[0]) * abs(g) / (1 - rate)
+        ],
+        "another mask": BACKWARD["another mask"],
+    },
+)
+
+SPECS = (DROPOUT, SPATIAL_DROPOUT, ALPHA_DROPOUT)
 TestDropout = proof_of(*SPECS)
 
 
+COUNT = 400 * 500
+SIGMAS = 5  # one right dropout in two million is refused
+
+
+def wrongly_dropped(dropped: np.ndarray, rate: float) -> list[str]:
+    """Say in what a mask differs from independent draws, by more than chance would.
+
+    The share of dropped ones in all has a standard deviation of sqrt(p (1-p) / n); so has the
+    share of neighbours that are dropped together, with p squared for p (a little more, for pairs
+    overlap), and of rows and columns the shares scatter as much as n of their length would.
+    """
+    found = []
+
+    def compare(what: str, share: float, p: float, count: int, slack: float = 1.0) -> None:
+        if abs(share - p) > SIGMAS * slack * math.sqrt(p * (1 - p) / count):
+            found.append(f"{what}: {share} where {p} is right")
+
+    compare("all", dropped.mean(), rate, dropped.size)
+    for axis in (0, 1):
+        first = dropped.take(range(dropped.shape[axis] - 1), axis)
+        second = dropped.take(range(1, dropped.shape[axis]), axis)
+        compare(f"neighbours on axis {axis}", (first & second).mean(), rate**2, first.size, 1.5)
+        worst = abs(dropped.mean(axis) - rate).max()
+        if worst > 6 * math.sqrt(rate * (1 - rate) / dropped.shape[axis]):
+            found.append(f"a line of axis {axis}: off by {worst}")
+    return found
+
+
+@pytest.mark.parametrize("op", [dropout, alpha_dropout])
+@pytest.mark.parametrize("rate", [0.05, 0.1, 0.5, 0.8])
+def test_drops_each_by_itself_with_the_probability_it_is_told(op, rate):
+    x = np.ones((400, 500), np.float32)
+    y = op(Tensor(x), rate, Stream(0, "share")).data
+    assert wrongly_dropped(y != y.max(), rate) == []
+    if op is dropout:
+        assert y.min() == 0
+        np.testing.assert_allclose(y.max(), 1 / (1 - rate), rtol=1e-6)
+
+
+def test_a_wrong_mask_is_noticed():
+    """The bounds above would be worth nothing if they let these pass."""
+    right = dropout(Tensor(np.ones((400, 500))), 0.5, Stream(0, "share")).data == 0
+    assert wrongly_dropped(right, 0.49)
+    assert wrongly_dropped(right, 0.51)
+    assert wrongly_dropped(np.repeat(right[:, ::2], 2, axis=1), 0.5)  # pairs
+    assert wrongly_dropped(np.broadcast_to(right[:1], right.shape), 0.5)  # every row the same
+    chessboard = np.indices(right.shape).sum(axis=0) % 2 == 0
+    assert wrongly_dropped(chessboard, 0.5)
+
+
+def moments_off(y: np.ndarray) -> list[str]:
+    """Say whether mean and variance differ from 0 and 1 by more than those of n draws do.
+
+    The deviation of the variance follows from the fourth moment of what is measured.
+    """
+    found = []
+    n = y.size
+    if abs(y.mean()) > SIGMAS * math.sqrt(y.var() / n):
+        found.append(f"mean {y.mean()}")
+    fourth = np.mean((y - y.mean()) ** 4)
+    if abs(y.var() - 1) > SIGMAS * math.sqrt((fourth - y.var() ** 2) / n):
+        found.append(f"variance {y.var()}")
+    return found
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.1, 0.3, 0.5, 0.8])
+def test_alpha_dropout_keeps_mean_0_and_variance_1(rate):
+    """Of numbers that have them; dropout keeps the mean alone, and not that of SELU's numbers."""
+    x = Stream(0, "x").normal((400, 500))
+    assert moments_off(x) == []
+    y = alpha_dropout(Tensor(x), rate, Stream(1, "alpha")).data
+    assert moments_off(y) == []
+    kept = dropout(Tensor(np.ones(x.shape)), rate, Stream(1, "alpha")).data != 0
+    dropped_only = np.where(kept, x, LEAST)  # without the scale and the shift
+    assert len(moments_off(dropped_only)) == 2
+    assert moments_off(y + 0.02)
+    assert moments_off(y * 1.02)
+    assert moments_off(dropout(Tensor(x), rate, Stream(1, "alpha")).data)
+
+
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.8])
-def test_drops_the_share_it_is_told_and_keeps_the_mean(rate):
-    y = dropout(Tensor(np.ones((400, 500), np.float32)), rate, Stream(0, "share")).data
-    assert (y == 0).mean() == pytest.approx(rate, abs=0.005)  # 4 standard deviations
-    assert y.mean() == pytest.approx(1, abs=0.02)
-    np.testing.assert_allclose(y[y != 0], 1 / (1 - rate), rtol=1e-6)
+def test_dropout_keeps_the_mean(rate):
+    x = Stream(0, "x").normal((400, 500)) + 1
+    y = dropout(Tensor(x), rate, Stream(1, "mean")).data
+    assert abs(y.mean() - x.mean()) < SIGMAS * math.sqrt(y.var() / y.size)
+    assert abs(y.mean() * (1 - rate) - x.mean()) > SIGMAS * math.sqrt(y.var() / y.size)
 
 
-def test_spatial_dropout_drops_whole_channels_of_single_examples():
-    y = spatial_dropout(Tensor(np.ones((50, 20, 3, 3), np.float32)), 0.5, Stream(0, "share")).data
-    dropped = (y == 0).reshape(50, 20, 9)
+@pytest.mark.parametrize("space", [(3,), (3, 3), (2, 3, 2)])
+def test_spatial_dropout_drops_whole_channels_of_single_examples(space):
+    ones = np.ones((400, 500, *space), np.float32)
+    y = spatial_dropout(Tensor(ones), 0.5, Stream(0, "share")).data
+    dropped = (y == 0).reshape(400, 500, -1)
     assert (dropped.all(-1) == dropped.any(-1)).all()
-    assert dropped.any(-1).mean() == pytest.approx(0.5, abs=0.05)
-    assert dropped.any(-1).std(axis=0).min() > 0  # not the same examples for every channel
+    assert wrongly_dropped(dropped.any(-1), 0.5) == []
 
 
 def test_the_stream_advances_and_the_same_stream_gives_the_same_mask():

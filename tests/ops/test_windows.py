@@ -107,7 +107,7 @@ ERRORS = (
     ErrorCase(lambda: window(stride=(1,)), ConfigError, r"stride must be .* got \(1,\)"),
     ErrorCase(lambda: window(padding=(0, -1)), ConfigError, "padding must be .* each >= 0, got"),
     ErrorCase(
-        lambda: window(padding=((0, 1), (0, -1))), ConfigError, "padding must be .* each >= 0"
+        lambda: window(padding=((0, 1), (0, -1))), ConfigError, "padding must be .* ints >= 0"
     ),
     ErrorCase(lambda: window(padding=((0, 1),)), ConfigError, r"padding must be 2 pairs \(before"),
     ErrorCase(lambda: window(padding="full"), ConfigError, "padding 'full' is unknown; use 'same'"),
