@@ -9,7 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from minicnn import data, errors, estimator, metrics, models, nn, ops, optim, visualise
+    from minicnn import (
+        data,
+        errors,
+        estimator,
+        interop,
+        metrics,
+        models,
+        nn,
+        ops,
+        optim,
+        visualise,
+    )
     from minicnn.autograd import (
         Tensor,
         check_gradients,
@@ -29,15 +40,16 @@ if TYPE_CHECKING:
         where,
     )
     from minicnn.backend.device import get_device, set_device
+    from minicnn.explanation import explain
     from minicnn.nn import arg_scope, layers
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Tensor", "arg_scope", "check_gradients", "concatenate", "data", "differentiable", "errors",
-    "estimator", "exp", "get_device", "grad", "layers", "log", "matmul", "maximum", "metrics",
-    "minimum", "models", "nn", "no_grad", "ops", "optim", "pad", "set_device", "sqrt", "stack",
-    "tanh", "visualise", "where",
+    "estimator", "exp", "explain", "get_device", "grad", "interop", "layers", "log", "matmul",
+    "maximum", "metrics", "minimum", "models", "nn", "no_grad", "ops", "optim", "pad",
+    "set_device", "sqrt", "stack", "tanh", "visualise", "where",
 ]  # fmt: skip
 
 # In a checkout the kernels live beside this package (kernels/), in a wheel
@@ -46,9 +58,13 @@ _root = Path(__file__).resolve().parent.parent
 if not (_root / "minicnn" / "kernels").is_dir() and (_root / "kernels").is_dir():
     __path__.append(str(_root))
 
-_PACKAGES = {"data", "errors", "estimator", "metrics", "models", "nn", "ops", "optim", "visualise"}
+_PACKAGES = {
+    "data", "errors", "estimator", "interop", "metrics", "models", "nn", "ops", "optim",
+    "visualise",
+}  # fmt: skip
 _HOMES = {
     "arg_scope": "minicnn.nn",
+    "explain": "minicnn.explanation",
     "layers": "minicnn.nn",
     "get_device": "minicnn.backend.device",
     "set_device": "minicnn.backend.device",

@@ -17,7 +17,7 @@ FLOORS = [  # ground floor first; names on one line may not import one another
     {"ops"},
     {"nn"},
     {"data", "metrics", "models", "optim"},
-    {"interop", "visualise"},
+    {"explanation", "interop", "visualise"},
     {"estimator"},  # its PlotHook draws with visualise
     {"apps"},
     {"doctor", "train"},

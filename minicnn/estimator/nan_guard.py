@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import nn
-from minicnn.autograd import Tensor, no_grad
+from minicnn.autograd import Tensor, find_nan, no_grad, walk_back
 from minicnn.backend import array_module, kernels_for
 from minicnn.errors import GradientError
 from minicnn.estimator.control_hooks import check_every
@@ -19,9 +19,10 @@ class NaNGuard(Hook):
     """Ends the run before a NaN or an infinity reaches the weights, and names its origin.
 
     The loss is looked at in every step. If it is not finite, the batch is computed once more
-    and the first layer with such an output is named; before it, the batch and the weights are
-    looked at. The gradients are looked at too. The step is not done, so the weights and the
-    last checkpoint are those before it.
+    and the first layer with such an output is named, and the first op, with what it was given;
+    before it, the batch and the weights are looked at. The gradients are looked at too, and the
+    op whose gradient breaks is named likewise. The step is not done, so the weights and the last
+    checkpoint are those before it.
 
     Parameters
     ----------
@@ -61,7 +62,7 @@ class NaNGuard(Hook):
             raise GradientError(
                 f"NaNGuard: in step {step} the loss is {context.loss}, but the gradients of "
                 f"{len(broken)} of {len(named)} parameters are not finite; backward, the first "
-                f"is that of {broken[-1]!r}; {_ADVICE}"
+                f"is that of {broken[-1]!r}{_first_op(context, backward=True)}; {_ADVICE}"
             )
 
 
@@ -105,7 +106,25 @@ def _first_layer(context: RunContext, module: nn.Module) -> str:
         for handle in handles:
             handle.remove()
     where = found[0] if found else "all layers' outputs are finite: it is the loss function itself"
-    return f"{where}; {_ADVICE}"
+    return f"{where}{_first_op(context)}; {_ADVICE}"
+
+
+def _first_op(context: RunContext, backward: bool = False) -> str:
+    """Compute the batch again, looking at every op, and say which one it is."""
+    assert context.forward is not None
+    try:
+        with find_nan():
+            if not backward:
+                with no_grad():
+                    context.forward()
+            else:
+                loss = context.forward().loss
+                assert loss is not None
+                for _ in walk_back(loss):
+                    pass
+    except GradientError as error:
+        return f"; {error}"
+    return ""
 
 
 def _is_finite(x: Any) -> bool:

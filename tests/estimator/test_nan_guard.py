@@ -55,9 +55,12 @@ def test_nan_guard_names_the_first_layer():
 
     net = small_net()
     net[1] = Log()
-    assert "loss is nan in step 1; NaN first in the output of 1 (Log);" in guarded(net)
+    message = guarded(net)
+    assert "loss is nan in step 1; NaN first in the output of 1 (Log); log in '1': " in message
+    assert re.search(r"elements of its result \(\d+, 4, 6, 6\) are not finite: ", message)
     message = guarded(small_net(), loss)
     assert re.search("loss is (nan|-?inf) in step 1; all layers' outputs are finite", message)
+    assert re.search("loss function itself; divide: its result is (NaN|-?inf)", message)
 
 
 @numpy_complains
@@ -95,7 +98,8 @@ def test_nan_guard_looks_at_the_gradients():
 
     message = guarded(small_net(), loss)
     assert "in step 1 the loss is 1.0, but the gradients of 5 of 5 parameters" in message
-    assert "the first is that of '4.bias'" in message
+    assert "the first is that of '4.bias'; gradient of sqrt: " in message
+    assert "where its input is 0 and its result is 0" in message
 
 
 def test_nan_guard_is_quiet_about_large_numbers():
