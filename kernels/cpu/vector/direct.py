@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import threading
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from .. import _buffers, _parallel
 from . import microkernel, objects, tiles
 
+_NOTHING = np.empty(0, np.float32)
 _LEAST = 1 << 16  # multiply-adds of a call below which compiling is not worth it
 
 
@@ -48,7 +50,7 @@ def conv(images, weight, bias, y, steps, groups, apart=(1, 1, 1)):
     geometry = frame.geometry(y)
 
     def work(_, start, stop):
-        memory = frame.empty()
+        memory = frame.mine()
         _call(
             run, stop - start, frame.images[start:], memory, weights, offsets, y[start:], geometry
         )
@@ -72,7 +74,7 @@ def conv_grad_weight(grads, images, kernel_shape, steps, groups):
     geometry = frame.geometry(grads)
 
     def work(p, start, stop):
-        memory = frame.empty()
+        memory = frame.mine()
         _call(run, stop - start, frame.images[start:], memory, grads[start:], partial[p], geometry)
 
     _parallel.run(work, pieces)
@@ -176,14 +178,16 @@ class _Frame:
         ends = [b + n for b, n in zip(self._before, inside, strict=True)]
         self.padded = any(self._before) or any(r > e for r, e in zip(reach, ends, strict=True))
         self._shape = (*map(max, reach, ends), images.shape[4])
+        self._of_thread = threading.local()
 
-    def empty(self):
-        """Return a frame of zeros, for one thread to copy its images into."""
+    def mine(self):
+        """Return the calling thread's frame; images are copied into it one after the other."""
         if not self.padded:
-            return np.empty(0, np.float32)
-        frame = _buffers.empty(self._shape, np.float32)
-        frame[...] = 0
-        return frame
+            return _NOTHING
+        if not hasattr(self._of_thread, "frame"):
+            self._of_thread.frame = _buffers.empty(self._shape, np.float32)
+            self._of_thread.frame[...] = 0  # the border stays so
+        return self._of_thread.frame
 
     def geometry(self, y):
         """Return the integers of `microkernel.GEOMETRY`, for y (N, OD, OH, OW, O)."""
