@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-HEAVY = ("PIL", "cupy", "llvmlite", "matplotlib", "numba", "rich", "safetensors", "scipy", "torch")
+HEAVY = (
+    "PIL", "cupy", "llvmlite", "matplotlib", "numba", "onnx", "onnxruntime", "rich", "safetensors",
+    "scipy", "torch",
+)  # fmt: skip
 
 
 def loaded_by(code: str) -> set[str]:
@@ -39,7 +42,19 @@ def test_looking_at_the_front_door_is_light():
 
 @pytest.mark.parametrize(
     "name",
-    ["autograd", "data", "estimator", "metrics", "models", "nn", "ops", "optim", "visualise"],
+    [
+        "autograd",
+        "data",
+        "estimator",
+        "explanation",
+        "interop",
+        "metrics",
+        "models",
+        "nn",
+        "ops",
+        "optim",
+        "visualise",
+    ],
 )
 def test_packages_are_light(name):
     assert loaded_by(f"import minicnn.{name}") == set()
