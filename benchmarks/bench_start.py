@@ -21,7 +21,8 @@ def main() -> None:
         for name in ("first ever", "second", "third"):
             start = time.perf_counter()
             caches = {"NUMBA_CACHE_DIR": cache, "MINICNN_CACHE": cache}
-            subprocess.run([sys.executable, "-c", PROGRAM], env={**os.environ, **caches}, check=True)
+            environment = {**os.environ, **caches}
+            subprocess.run([sys.executable, "-c", PROGRAM], env=environment, check=True)
             print(f"{name:10} {time.perf_counter() - start:6.2f} s, process start to step's end")
 
 
