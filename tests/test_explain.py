@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 from xml.etree import ElementTree
@@ -48,6 +49,15 @@ def test_every_op_has_a_formula_a_derivation_and_a_source(name):
     ElementTree.fromstring(f"<body>{about._repr_html_()}</body>")
 
 
+@pytest.mark.parametrize("name", OPS)
+def test_formula_and_derivation_are_written_down(name):
+    about = minicnn.explain(name)
+    assert about.formula != (about.summary,), "its docstring has no formula"
+    parts = sources.with_helpers(OPS[name])
+    if any(inspect.signature(f).return_annotation == "Lifted" for f in parts):  # has pull-backs
+        assert sources.derivation_of(OPS[name]), "there is no derivation above its pull-backs"
+
+
 def test_ops_are_those_that_people_call():
     names = set(OPS)
     assert {"conv2d", "add", "max_pool2d", "softmax", "reshape", "argmax"} <= names
@@ -71,10 +81,17 @@ def test_what_is_said_about_a_convolution():
 
 
 def test_what_is_said_where_no_comment_is():
-    assert minicnn.explain(ops.add).derivation == minicnn.explain("add").gradients
-    assert minicnn.explain("add").derivation[0].startswith("return a.data + b.data, (lambda g: ")
+    @differentiable
+    def same(x: Tensor):
+        """Do nothing."""
+        return x.data.copy(), (lambda g: g,)
+
+    about = minicnn.explain(same)
+    assert about.formula == ("Do nothing.",)
+    assert about.derivation == about.gradients == ("return x.data.copy(), (lambda g: g,)",)
     (text,) = minicnn.explain("squeeze").derivation
     assert text == "Written with reshape; the chain rule does the rest."
+    assert minicnn.explain(ops.add).derivation == ("y = a + b: dL/da = dL/dy, dL/db = dL/dy",)
     assert minicnn.explain("sin").derivation == ("dL/dx = dL/dy * cos x",)
     assert minicnn.explain("avg_pool1d").formula == ("of avg_pool2d:", *FORMULA)
     assert minicnn.explain("avg_pool2d").formula == FORMULA

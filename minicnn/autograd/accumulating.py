@@ -137,7 +137,7 @@ def _later(x: Tensor, first: int) -> Tensor:
 
 @differentiable
 def prod(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Lifted:
-    """Multiply over axes.
+    """Multiply over axes: ``y = prod_i x[i]``.
 
     Parameters
     ----------

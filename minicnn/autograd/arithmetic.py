@@ -32,6 +32,7 @@ def add(a: Operand, b: Operand) -> Lifted:
     """
     a, b = pair("add", a, b)
     shape_a, shape_b = a.shape, b.shape
+    # y = a + b: dL/da = dL/dy, dL/db = dL/dy
     return a.data + b.data, (lambda g: sum_to(g, shape_a), lambda g: sum_to(g, shape_b))
 
 
@@ -53,6 +54,7 @@ def subtract(a: Operand, b: Operand) -> Lifted:
     if a.dtype == b.dtype:
         no_truth("subtract", a)
     shape_a, shape_b = a.shape, b.shape
+    # y = a - b: dL/da = dL/dy, dL/db = -dL/dy
     return a.data - b.data, (lambda g: sum_to(g, shape_a), lambda g: sum_to(-g, shape_b))
 
 
@@ -123,6 +125,7 @@ def floor_divide(a: Operand, b: Operand) -> Lifted:
     """
     a, b = pair("floor_divide", a, b)
     shape_a, shape_b = a.shape, b.shape
+    # y is flat between its jumps: dL/da = 0, dL/db = 0
     return a.data // b.data, (
         lambda g: sum_to(flat(g), shape_a),
         lambda g: sum_to(flat(g), shape_b),
@@ -195,6 +198,7 @@ def negative(x: Tensor) -> Lifted:
         Of x's shape.
     """
     no_truth("negative", x)
+    # y = -x: dL/dx = -dL/dy
     return -x.data, (lambda g: -g,)
 
 
@@ -289,6 +293,7 @@ def absolute(x: Tensor) -> Lifted:
         Of x's shape.
     """
     xp = array_module(x.data)
+    # y = x * sign x, and the sign is flat: dL/dx = dL/dy * sign x
     return xp.abs(x.data), (lambda g: g * Tensor(xp.sign(x.data)),)
 
 

@@ -16,7 +16,7 @@ from minicnn.errors import DTypeError, ShapeError
 
 @differentiable
 def maximum(a: Operand, b: Operand) -> Lifted:
-    """Take the larger of two; where they are equal, each gets half of the gradient.
+    """Take the larger of two, ``y = max(a, b)``; of equal ones each gets half of the gradient.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def maximum(a: Operand, b: Operand) -> Lifted:
 
 @differentiable
 def minimum(a: Operand, b: Operand) -> Lifted:
-    """Take the smaller of two; where they are equal, each gets half of the gradient.
+    """Take the smaller of two, ``y = min(a, b)``; of equal ones each gets half of the gradient.
 
     Parameters
     ----------
@@ -54,6 +54,8 @@ def _of_the_winner(a: Tensor, b: Tensor, leads: Array) -> tuple[Any, Any]:
     """Pull-backs that route the gradient to `a` where it leads or is NaN, halves where they tie."""
     wins = leads | (a.data != a.data)
     share = Tensor((0.5 * (a.data == b.data) + wins).astype(a.dtype))
+    # y = a where a wins, else b. With its share s, 1 or 0 and 1/2 in a tie:
+    #     dL/da = dL/dy * s,   dL/db = dL/dy * (1 - s)
     return (
         lambda g: sum_to(g * share, a.shape),
         lambda g: sum_to(g * (1.0 - share), b.shape),
@@ -89,15 +91,18 @@ def clip(x: Tensor, low: Operand = None, high: Operand = None) -> Lifted:
         at_least_low, high = pair("clip", Tensor(y), high)
         y, inside = xp.minimum(y, high.data), inside & (x.data <= high.data)
 
+    # y = low where x < low, unless low > high: there dL/dlow = dL/dy, elsewhere 0
     def grad_low(grad_y: Tensor) -> Tensor:
         reached = x.data < low.data
         if high is not None:
             reached = reached & (low.data <= high.data)
         return sum_to(_where(grad_y, 0.0, reached), low.shape)
 
+    # y = high where max(x, low) > high: there dL/dhigh = dL/dy, elsewhere 0
     def grad_high(grad_y: Tensor) -> Tensor:
         return sum_to(_where(grad_y, 0.0, at_least_low.data > high.data), high.shape)
 
+    # y = x where low <= x <= high: there dL/dx = dL/dy, elsewhere 0
     def grad_x(grad_y: Tensor) -> Tensor:
         return sum_to(grad_y * Tensor(inside.astype(grad_y.dtype)), x.shape)
 
@@ -106,7 +111,7 @@ def clip(x: Tensor, low: Operand = None, high: Operand = None) -> Lifted:
 
 @composed
 def where(condition: Any, a: Operand, b: Operand) -> Tensor:
-    """Choose from `a` where the condition holds, else from `b`.
+    """Choose from `a` where the condition holds, else from `b`: ``y = a if condition else b``.
 
     Parameters
     ----------
@@ -135,6 +140,7 @@ def _where(a: Operand, b: Operand, condition: Array) -> Lifted:
             f"where: condition {np.shape(condition)}, a {a.shape} and b {b.shape} do not "
             "broadcast; axes must be equal or 1, counted from the last"
         ) from None
+    # y = a where the condition holds, else b: dL/dy goes to the chosen one, and 0 to the other
     return y, (
         lambda g: sum_to(_where(g, 0.0, condition), a.shape),
         lambda g: sum_to(_where(0.0, g, condition), b.shape),

@@ -23,6 +23,7 @@ def exp(x: Tensor) -> Lifted:
     Tensor
         Of x's shape.
     """
+    # y = e**x is its own derivative: dL/dx = dL/dy * y
     return array_module(x.data).exp(x.data), (of_output(lambda g, y: g * y),)
 
 
@@ -45,7 +46,7 @@ def expm1(x: Tensor) -> Lifted:
 
 @differentiable
 def log(x: Tensor) -> Lifted:
-    """Compute the natural logarithm; ``dL/dx = dL/dy / x``.
+    """Compute the natural logarithm, ``y = log x``; ``dL/dx = dL/dy / x``.
 
     Parameters
     ----------
@@ -79,7 +80,7 @@ def log1p(x: Tensor) -> Lifted:
 
 @differentiable
 def sqrt(x: Tensor) -> Lifted:
-    """Compute the square root; ``dL/dx = dL/dy / (2 y)``.
+    """Compute the square root, ``y = x**(1/2)``; ``dL/dx = dL/dy / (2 y)``.
 
     Parameters
     ----------

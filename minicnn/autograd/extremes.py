@@ -12,7 +12,7 @@ from minicnn.errors import ShapeError
 
 @differentiable
 def max(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Lifted:
-    """Take the largest element along axes.
+    """Take the largest element along axes: ``y = max_i x[i]``.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def max(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Lifted:
 
 @differentiable
 def min(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Lifted:
-    """Take the smallest element along axes.
+    """Take the smallest element along axes: ``y = min_i x[i]``.
 
     Parameters
     ----------
@@ -68,6 +68,7 @@ def _extreme(op: str, x: Tensor, axis: Axis, keepdims: bool) -> Lifted:
     _check_not_empty(op, before, axes)
     y = getattr(xp, op)(x.data, axis=axes, keepdims=True)
 
+    # y = x[i] for the winner i: dL/dx[i] = dL/dy, and 0 for the others; n that tie get 1/n each
     def grad_x(grad_y: Tensor) -> Tensor:
         wins = (x.data == y) | (x.data != x.data)  # a NaN always wins
         share = xp.where(wins, 1.0 / wins.sum(axis=axes, keepdims=True), 0.0)
@@ -81,6 +82,8 @@ def argmax(
     x: Tensor, axis: int | None = None, keepdims: bool = False, last: bool = False
 ) -> Tensor:
     """Return where the largest element is, as int64; the first of those that tie.
+
+    ``y = min {i: x[i] = max_j x[j]}``; with `last` the largest such i.
 
     Parameters
     ----------
@@ -111,6 +114,8 @@ def argmin(
     x: Tensor, axis: int | None = None, keepdims: bool = False, last: bool = False
 ) -> Tensor:
     """Return where the smallest element is, as int64; the first of those that tie.
+
+    ``y = min {i: x[i] = min_j x[j]}``; with `last` the largest such i.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ from minicnn.errors import DTypeError, ShapeError
 
 @differentiable
 def getitem(x: Tensor, index: Any) -> Lifted:
-    """Take a part, by slices, whole numbers, arrays or a mask, as NumPy does.
+    """Take a part by slices, whole numbers, arrays or a mask, as NumPy does: ``y = x[index]``.
 
     Parameters
     ----------
@@ -39,12 +39,15 @@ def getitem(x: Tensor, index: Any) -> Lifted:
         y = x.data[index]
     except (IndexError, TypeError, ValueError) as error:
         raise ShapeError(f"getitem: index {index} does not fit shape {before}: {error}") from None
+    # y[k] = x[index[k]]: dL/dx[i] = sum of dL/dy[k] over the k with index[k] = i
     return array_module(x.data).asarray(y), (lambda g: scatter(g, index, before),)
 
 
 @differentiable
 def scatter(x: Tensor, index: Any, shape: Shape) -> Lifted:
     """Add the elements of `x` into zeros at ``index``: the transpose of `getitem`.
+
+    ``y[i] = sum of x[k] over the k with index[k] = i``.
 
     Parameters
     ----------
@@ -83,6 +86,7 @@ def scatter(x: Tensor, index: Any, shape: Shape) -> Lifted:
     else:
         rows = x.data.reshape(part.size, math.prod(shape[lead:]))
         y = kernels_for(x.data).add_rows(rows, part.reshape(-1), y.size).reshape(shape)
+    # x[k] is a summand of y[index[k]]: dL/dx[k] = dL/dy[index[k]]
     return y, (lambda g: getitem(g, index),)
 
 

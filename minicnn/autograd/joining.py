@@ -20,6 +20,8 @@ from minicnn.errors import ConfigError, ShapeError
 def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Lifted:
     """Join tensors along an axis they have.
 
+    Of two, the first n long: ``y[i] = a[i]``, ``y[n + i] = b[i]``.
+
     Parameters
     ----------
     tensors : sequence of Tensor
@@ -51,13 +53,14 @@ def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Lifted:
         (slice(None),) * at + (slice(end - s[at], end),)
         for end, s in zip(ends, shapes, strict=True)
     ]
+    # Each tensor is a part of y, y[n + i] = x[i]: dL/dx[i] = dL/dy[n + i]
     pull_backs = tuple((lambda g, part=part: getitem(g, part)) for part in parts)
     return array_module(arrays[0]).concatenate(arrays, axis=at), pull_backs
 
 
 @composed
 def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
-    """Join tensors along a new axis.
+    """Join tensors along a new axis: ``y[k, i] = x_k[i]`` if it is the first.
 
     Parameters
     ----------
@@ -97,6 +100,8 @@ def _listed(op: str, tensors: Any) -> list[Tensor]:
 @composed
 def split(x: Tensor, sizes: int | Sequence[int], axis: int = 0) -> tuple[Tensor, ...]:
     """Cut into parts along an axis: what `concatenate` undoes.
+
+    ``y_k[i] = x[n + i]``, where n is the length of the parts before the k-th.
 
     Parameters
     ----------
@@ -142,7 +147,7 @@ def split(x: Tensor, sizes: int | Sequence[int], axis: int = 0) -> tuple[Tensor,
 
 @composed
 def repeat(x: Tensor, repeats: int | Sequence[int], axis: int | None = None) -> Tensor:
-    """Repeat each element along an axis: 1 2 becomes 1 1 2 2.
+    """Repeat each element k times along an axis: ``y[i*k + u] = x[i]``; 1 2 becomes 1 1 2 2.
 
     Parameters
     ----------
@@ -183,7 +188,7 @@ def repeat(x: Tensor, repeats: int | Sequence[int], axis: int | None = None) -> 
 
 @composed
 def tile(x: Tensor, repeats: int | Sequence[int]) -> Tensor:
-    """Lay copies side by side: 1 2 becomes 1 2 1 2.
+    """Lay copies, n long, side by side: ``y[u*n + i] = x[i]``; 1 2 becomes 1 2 1 2.
 
     Parameters
     ----------

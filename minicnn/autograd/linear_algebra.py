@@ -108,6 +108,8 @@ def einsum(equation: str, *xs: Tensor) -> Tensor:
     one_device("einsum", **{f"operand {i}": x for i, x in enumerate(operands)})
     sizes = _sizes(equation, inputs, shapes)
     parts = [_distinct(x, letters, sizes) for x, letters in zip(operands, inputs, strict=True)]
+    # The gradients of diagonals, sums and products of matrices make up this one. That of an operand
+    # is an einsum of dL/dy and the others: dL/da[i, k] = sum_j dL/dy[i, j] * b[k, j].
     y, letters = parts[0]
     for k, (other, others) in enumerate(parts[1:], 2):
         later = {*output, *"".join(its for _, its in parts[k:])}
@@ -247,6 +249,7 @@ def diagonal(x: Tensor, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Lift
             "two"
         )
     before = x.shape
+    # y[i] = x[i, i + offset]: dL/dx[i, i + offset] = dL/dy[i], and 0 beside the diagonal
     return x.data.diagonal(k, a, b), (lambda g: _on_diagonal(g, before, k, a, b),)
 
 
@@ -284,7 +287,7 @@ def trace(x: Tensor, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
 
 @differentiable
 def tril(x: Tensor, k: int = 0) -> Lifted:
-    """Keep the lower triangles of matrices: 0 where ``j > i + k``.
+    """Keep the lower triangles of matrices: ``y[i, j] = x[i, j]`` where ``j <= i + k``, else 0.
 
     Parameters
     ----------
@@ -299,12 +302,13 @@ def tril(x: Tensor, k: int = 0) -> Lifted:
         Of x's shape.
     """
     kept = _lower("tril", x, whole("tril", "k", k))
+    # y = x where j <= i + k, else 0: there dL/dx = dL/dy, elsewhere 0
     return _chosen(x, kept), (lambda g: tril(g, k),)
 
 
 @differentiable
 def triu(x: Tensor, k: int = 0) -> Lifted:
-    """Keep the upper triangles of matrices: 0 where ``j < i + k``.
+    """Keep the upper triangles of matrices: ``y[i, j] = x[i, j]`` where ``j >= i + k``, else 0.
 
     Parameters
     ----------
@@ -319,6 +323,7 @@ def triu(x: Tensor, k: int = 0) -> Lifted:
         Of x's shape.
     """
     kept = ~_lower("triu", x, whole("triu", "k", k) - 1)
+    # y = x where j >= i + k, else 0: there dL/dx = dL/dy, elsewhere 0
     return _chosen(x, kept), (lambda g: triu(g, k),)
 
 

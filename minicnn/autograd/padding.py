@@ -23,7 +23,8 @@ def pad(
 ) -> Tensor:
     """Surround with a constant, or with copies of elements of its own.
 
-    Along an axis that holds ``a b c``, two more before and after are
+    What is there stays: ``y[before + i] = x[i]``. Along an axis that holds ``a b c``, two more
+    before and after are
 
     ========  =================  ======================================
     constant  ``v v a b c v v``  `value`
@@ -134,6 +135,7 @@ def _surround(x: Tensor, widths: tuple[tuple[int, int], ...], value: float) -> L
     shape = tuple(n + sum(both) for n, both in zip(x.shape, widths, strict=True))
     y = array_module(x.data).full_like(x.data, value, shape=shape)  # in x's memory order
     y[inside] = x.data
+    # y[before + i] = x[i]: dL/dx[i] = dL/dy[before + i]; the border is constant
     return y, (lambda g: getitem(g, inside),)
 
 

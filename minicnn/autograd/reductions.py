@@ -20,7 +20,7 @@ from minicnn.errors import ConfigError
 
 @differentiable
 def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Lifted:
-    """Sum over axes.
+    """Sum over axes: ``y = sum_i x[i]``.
 
     Parameters
     ----------
@@ -48,12 +48,13 @@ def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Lifted:
         y = x.data.sum(axis=axes, keepdims=keepdims, dtype=np.float32).astype(x.dtype)
     else:
         y = x.data.sum(axis=axes, keepdims=keepdims)
+    # y = sum_i x[i]: dL/dx[i] = dL/dy for every i
     return y, (lambda g: broadcast_to(reshape(g, shape), before),)
 
 
 @composed
 def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Average over axes.
+    """Average n elements over axes: ``y = sum_i x[i] / n``.
 
     Parameters
     ----------
@@ -86,6 +87,8 @@ def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 def var(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Compute the variance over axes: the mean of the squared deviations from the mean.
 
+    ``y = sum_i (x[i] - m)**2 / n`` with ``m = sum_i x[i] / n``.
+
     Parameters
     ----------
     x : Tensor
@@ -117,6 +120,8 @@ def var(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 @composed
 def std(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Compute the standard deviation over axes: the square root of the variance.
+
+    ``y = sqrt(sum_i (x[i] - m)**2 / n)`` with ``m = sum_i x[i] / n``.
 
     Parameters
     ----------

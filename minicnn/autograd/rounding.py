@@ -12,7 +12,7 @@ from minicnn.backend import Array, array_module
 
 @differentiable
 def floor(x: Tensor) -> Lifted:
-    """Round down to a whole number.
+    """Round down to a whole number: ``y = max {k whole: k <= x}``.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def floor(x: Tensor) -> Lifted:
 
 @differentiable
 def ceil(x: Tensor) -> Lifted:
-    """Round up to a whole number.
+    """Round up to a whole number: ``y = min {k whole: k >= x}``.
 
     Parameters
     ----------
@@ -46,7 +46,9 @@ def ceil(x: Tensor) -> Lifted:
 
 @differentiable
 def round(x: Tensor) -> Lifted:
-    """Round to the nearest whole number; halves to the even one, as IEEE 754 and Python do.
+    """Round to the nearest whole number, ``|y - x| <= 1/2``.
+
+    Halves go to the even one, as IEEE 754 and Python do.
 
     Parameters
     ----------
@@ -63,7 +65,7 @@ def round(x: Tensor) -> Lifted:
 
 @differentiable
 def sign(x: Tensor) -> Lifted:
-    """Tell the sign: -1, 0 or 1.
+    """Tell the sign: ``y = x / |x|``, and 0 at 0.
 
     Parameters
     ----------
@@ -79,6 +81,7 @@ def sign(x: Tensor) -> Lifted:
     return array_module(x.data).sign(x.data), (flat,)
 
 
+# A step does not change between its jumps, dy/dx = 0, and so dL/dx = 0.
 def flat(grad_y: Tensor) -> Tensor:
     """Return the gradient of what does not change: zeros like dL/dy."""
     return Tensor(array_module(grad_y.data).zeros_like(grad_y.data))

@@ -16,7 +16,7 @@ from minicnn.errors import ConfigError, ShapeError
 
 @differentiable
 def reshape(x: Tensor, shape: int | Sequence[int]) -> Lifted:
-    """Give the same elements, in C order, another shape.
+    """Give the same elements another shape: ``y[k] = x[k]``, where k counts them in C order.
 
     Parameters
     ----------
@@ -43,12 +43,13 @@ def reshape(x: Tensor, shape: int | Sequence[int]) -> Lifted:
             f"reshape: {x.size} elements of shape {before} do not fill shape {after}; the lengths' "
             f"product must be {x.size}, or one length -1, to be found out"
         ) from None
+    # y[k] = x[k] in C order: dL/dx[k] = dL/dy[k], in x's shape
     return y, (lambda g: reshape(g, before),)
 
 
 @differentiable
 def transpose(x: Tensor, axes: Sequence[int] | None = None) -> Lifted:
-    """Reorder the axes; by default reverse them.
+    """Reorder the axes; by default reverse them: ``y[k, j, i] = x[i, j, k]``.
 
     Parameters
     ----------
@@ -76,12 +77,13 @@ def transpose(x: Tensor, axes: Sequence[int] | None = None) -> Lifted:
             f"one for each axis 0 ... {rank - 1}"
         )
     back = tuple(int(i) for i in np.argsort(order))
+    # Axis i of y is axis order[i] of x: dL/dx is dL/dy with its axes put back
     return x.data.transpose(order), (lambda g: transpose(g, back),)
 
 
 @composed
 def swapaxes(x: Tensor, axis1: int, axis2: int) -> Tensor:
-    """Exchange two axes.
+    """Exchange two axes: ``y[j, i] = x[i, j]``.
 
     Parameters
     ----------
@@ -105,6 +107,8 @@ def swapaxes(x: Tensor, axis1: int, axis2: int) -> Tensor:
 @composed
 def moveaxis(x: Tensor, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
     """Move axes to other places; the others keep their order.
+
+    From first to last place: ``y[j, k, i] = x[i, j, k]``.
 
     Parameters
     ----------
@@ -144,6 +148,8 @@ def moveaxis(x: Tensor, source: int | Sequence[int], destination: int | Sequence
 def broadcast_to(x: Tensor, shape: Shape) -> Lifted:
     """Repeat axes of length 1 (and add leading ones) until the shape is `shape`.
 
+    ``y[i, j] = x[i, 0]`` for an axis of length 1, ``y[i, j] = x[j]`` for one that is added.
+
     Parameters
     ----------
     x : Tensor
@@ -169,12 +175,15 @@ def broadcast_to(x: Tensor, shape: Shape) -> Lifted:
             f"broadcast_to: {before} does not broadcast to {after}; axes must be equal or 1, "
             "counted from the last"
         ) from None
+    # x[i] is copied to several y: dL/dx[i] = sum of dL/dy over its copies
     return y, (lambda g: sum_to(g, before),)
 
 
 @composed
 def sum_to(x: Tensor, shape: Shape) -> Tensor:
     """Sum over axes until the shape is `shape`: what broadcasting's gradient needs.
+
+    ``y[i, 0] = sum_j x[i, j]`` for an axis of length 1, ``y[j] = sum_i x[i, j]`` for a missing one.
 
     Parameters
     ----------
@@ -211,12 +220,13 @@ def _sum_to(x: Tensor, shape: Shape) -> Lifted:
     repeated = tuple(i for i, n in enumerate(before) if i < added or shape[i - added] != n)
     wide = np.float32 if x.dtype == np.float16 else None  # half precision forgets small summands
     y = x.data.sum(axis=repeated, keepdims=True, dtype=wide).reshape(shape)
+    # x[i] is a summand of one y: dL/dx[i] = dL/dy of that sum
     return (y if wide is None else y.astype(x.dtype)), (lambda g: broadcast_to(g, before),)
 
 
 @composed
 def squeeze(x: Tensor, axis: Axis = None) -> Tensor:
-    """Drop axes of length 1.
+    """Drop axes of length 1: ``y[i, j] = x[i, 0, j]``.
 
     Parameters
     ----------
@@ -249,7 +259,7 @@ def squeeze(x: Tensor, axis: Axis = None) -> Tensor:
 
 @composed
 def expand_dims(x: Tensor, axis: int | Sequence[int]) -> Tensor:
-    """Insert axes of length 1 at the places `axis` of the result.
+    """Insert axes of length 1 at the places `axis` of the result: ``y[i, 0, j] = x[i, j]``.
 
     Parameters
     ----------
@@ -299,6 +309,7 @@ def flip(x: Tensor, axis: Axis = None) -> Lifted:
     """
     axes = axes_of("flip", axis, x.shape)
     y = x.data[tuple(slice(None, None, -1 if i in axes else 1) for i in range(x.ndim))]
+    # y[i] = x[n - 1 - i]: dL/dx[i] = dL/dy[n - 1 - i]
     return array_module(x.data).asarray(y), (lambda g: flip(g, axes),)
 
 
@@ -339,6 +350,7 @@ def roll(x: Tensor, shift: int | Sequence[int], axis: int | Sequence[int] | None
         )
     if len(shifts) < count:
         shifts *= count
+    # y[(i + shift) % n] = x[i]: dL/dx[i] = dL/dy[(i + shift) % n], which is a shift back
     back = tuple(-s for s in shifts)
     if axes is None:
         return array_module(x.data).roll(x.data, shifts[0]), (lambda g: roll(g, back),)
@@ -348,7 +360,7 @@ def roll(x: Tensor, shift: int | Sequence[int], axis: int | Sequence[int] | None
 
 @differentiable
 def astype(x: Tensor, dtype: Any) -> Lifted:
-    """Convert the elements to another type.
+    """Convert the elements to another type: ``y = x``, as far as that can hold it.
 
     Parameters
     ----------
@@ -369,4 +381,5 @@ def astype(x: Tensor, dtype: Any) -> Lifted:
     """
     before = x.dtype
     y = x.data.astype(dtype_of("astype", dtype))
+    # y = x but for rounding: dL/dx = dL/dy, in x's type
     return y, ((lambda g: astype(g, before)) if y.dtype.kind == "f" else None,)

@@ -10,7 +10,7 @@ from minicnn.backend import array_module
 
 @differentiable
 def sin(x: Tensor) -> Lifted:
-    """Compute the sine; ``dL/dx = dL/dy * cos x``.
+    """Compute the sine, ``y = sin x``; ``dL/dx = dL/dy * cos x``.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def sin(x: Tensor) -> Lifted:
 
 @differentiable
 def cos(x: Tensor) -> Lifted:
-    """Compute the cosine; ``dL/dx = -dL/dy * sin x``.
+    """Compute the cosine, ``y = cos x``; ``dL/dx = -dL/dy * sin x``.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def cos(x: Tensor) -> Lifted:
 
 @differentiable
 def tan(x: Tensor) -> Lifted:
-    """Compute the tangent; ``dL/dx = dL/dy * (1 + y**2)``.
+    """Compute the tangent, ``y = sin x / cos x``; ``dL/dx = dL/dy * (1 + y**2)``.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def tan(x: Tensor) -> Lifted:
 
 @differentiable
 def arcsin(x: Tensor) -> Lifted:
-    """Compute the angle whose sine is x; ``dL/dx = dL/dy / sqrt(1 - x**2)``.
+    """Compute the angle whose sine is x, ``sin y = x``; ``dL/dx = dL/dy / sqrt(1 - x**2)``.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def arcsin(x: Tensor) -> Lifted:
 
 @differentiable
 def arccos(x: Tensor) -> Lifted:
-    """Compute the angle whose cosine is x; ``dL/dx = -dL/dy / sqrt(1 - x**2)``.
+    """Compute the angle whose cosine is x, ``cos y = x``; ``dL/dx = -dL/dy / sqrt(1 - x**2)``.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def arccos(x: Tensor) -> Lifted:
 
 @differentiable
 def arctan(x: Tensor) -> Lifted:
-    """Compute the angle whose tangent is x; ``dL/dx = dL/dy / (1 + x**2)``.
+    """Compute the angle whose tangent is x, ``tan y = x``; ``dL/dx = dL/dy / (1 + x**2)``.
 
     Parameters
     ----------
@@ -146,9 +146,10 @@ def cosh(x: Tensor) -> Lifted:
 
 @differentiable
 def tanh(x: Tensor) -> Lifted:
-    """Compute the hyperbolic tangent; ``dL/dx = dL/dy * (1 - y**2)``.
+    """Compute ``y = (e**x - e**-x) / (e**x + e**-x)``; ``dL/dx = dL/dy * (1 - y**2)``.
 
-    It saturates: where |x| is large, the slope vanishes, and with it the gradient.
+    This hyperbolic tangent saturates: where |x| is large, the slope vanishes, and with it the
+    gradient.
 
     Parameters
     ----------
@@ -165,7 +166,9 @@ def tanh(x: Tensor) -> Lifted:
 
 @differentiable
 def arcsinh(x: Tensor) -> Lifted:
-    """Compute the inverse of `sinh`; ``dL/dx = dL/dy / sqrt(1 + x**2)``.
+    """Compute the inverse of `sinh`: ``y = log(x + sqrt(x**2 + 1))``.
+
+    ``dL/dx = dL/dy / sqrt(1 + x**2)``.
 
     Parameters
     ----------
@@ -183,7 +186,9 @@ def arcsinh(x: Tensor) -> Lifted:
 
 @differentiable
 def arccosh(x: Tensor) -> Lifted:
-    """Compute the inverse of `cosh`; ``dL/dx = dL/dy / sqrt(x**2 - 1)``.
+    """Compute the inverse of `cosh`: ``y = log(x + sqrt(x**2 - 1))``.
+
+    ``dL/dx = dL/dy / sqrt(x**2 - 1)``.
 
     Parameters
     ----------
@@ -201,7 +206,9 @@ def arccosh(x: Tensor) -> Lifted:
 
 @differentiable
 def arctanh(x: Tensor) -> Lifted:
-    """Compute the inverse of `tanh`; ``dL/dx = dL/dy / (1 - x**2)``.
+    """Compute the inverse of `tanh`: ``y = log((1 + x) / (1 - x)) / 2``.
+
+    ``dL/dx = dL/dy / (1 - x**2)``.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ def relu(x: Tensor) -> Lifted:
     Nair and Hinton, "Rectified linear units improve restricted Boltzmann machines", ICML 2010.
     """
 
-    # y > 0 exactly where x > 0, so the output serves as the mask.
+    # dL/dx = dL/dy where x > 0, else 0. There y > 0 too, so the output serves as the mask.
     @of_output
     def grad_x(grad_y: Tensor, y: Tensor) -> Tensor:
         return _relu_grad(grad_y, y.detach())
@@ -185,7 +185,7 @@ def log_softmax(x: Tensor, axis: int = 1) -> Lifted:
     shifted = x.data - x.data.max(axis=axis, keepdims=True, initial=-xp.inf)
     y = (shifted - xp.log(_sum(xp.exp(shifted), axis))).astype(x.dtype)
 
-    # dy_k/dx_j = [k=j] - softmax_j
+    # dy_k/dx_j = [k=j] - e**y_j  =>  dL/dx = dL/dy - e**y * sum_k dL/dy_k
     @of_output
     def grad_x(grad_y: Tensor, y: Tensor) -> Tensor:
         grad_y, y = _wide(grad_y), _wide(y)

@@ -32,6 +32,8 @@ Lengths = int | tuple[int | None, ...] | None
 def adaptive_avg_pool1d(x: Tensor, output_size: Lengths) -> Tensor:
     """Average a signal in as many bins as are asked for.
 
+    ``y[n,c,i] = mean of x[n,c,l]`` over ``floor(i*L/OL) <= l < ceil((i+1)*L/OL)``.
+
     Parameters
     ----------
     x : Tensor, shape (N, C, L)
@@ -59,6 +61,8 @@ def adaptive_avg_pool1d(x: Tensor, output_size: Lengths) -> Tensor:
 @composed
 def adaptive_avg_pool2d(x: Tensor, output_size: Lengths) -> Tensor:
     """Average an image in as many bins as are asked for.
+
+    ``y[n,c,i,j] = mean of x[n,c,h,w]`` over ``floor(i*H/OH) <= h < ceil((i+1)*H/OH)``, w likewise.
 
     Parameters
     ----------
@@ -89,6 +93,9 @@ def adaptive_avg_pool2d(x: Tensor, output_size: Lengths) -> Tensor:
 def adaptive_avg_pool3d(x: Tensor, output_size: Lengths) -> Tensor:
     """Average a volume in as many bins as are asked for.
 
+    ``y[n,c,i,j,k] = mean of x[n,c,d,h,w]`` over ``floor(i*D/OD) <= d < ceil((i+1)*D/OD)``,
+    and so on.
+
     Parameters
     ----------
     x : Tensor, shape (N, C, D, H, W)
@@ -116,6 +123,8 @@ def adaptive_avg_pool3d(x: Tensor, output_size: Lengths) -> Tensor:
 @composed
 def adaptive_max_pool1d(x: Tensor, output_size: Lengths, return_indices: bool = False) -> Any:
     """Take the largest values of a signal in as many bins as are asked for.
+
+    ``y[n,c,i] = max of x[n,c,l]`` over ``floor(i*L/OL) <= l < ceil((i+1)*L/OL)``.
 
     Parameters
     ----------
@@ -146,6 +155,8 @@ def adaptive_max_pool1d(x: Tensor, output_size: Lengths, return_indices: bool = 
 def adaptive_max_pool2d(x: Tensor, output_size: Lengths, return_indices: bool = False) -> Any:
     """Take the largest values of an image in as many bins as are asked for.
 
+    ``y[n,c,i,j] = max of x[n,c,h,w]`` over ``floor(i*H/OH) <= h < ceil((i+1)*H/OH)``, w likewise.
+
     Parameters
     ----------
     x : Tensor, shape (N, C, H, W)
@@ -175,6 +186,9 @@ def adaptive_max_pool2d(x: Tensor, output_size: Lengths, return_indices: bool = 
 @composed
 def adaptive_max_pool3d(x: Tensor, output_size: Lengths, return_indices: bool = False) -> Any:
     """Take the largest values of a volume in as many bins as are asked for.
+
+    ``y[n,c,i,j,k] = max of x[n,c,d,h,w]`` over ``floor(i*D/OD) <= d < ceil((i+1)*D/OD)``,
+    and so on.
 
     Parameters
     ----------

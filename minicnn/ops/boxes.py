@@ -19,7 +19,7 @@ __all__ = ["box_area", "intersection_matrix", "iou_matrix"]
 
 @composed
 def box_area(boxes: Tensor) -> Tensor:
-    """Return the boxes' areas: ``max(y1 - y0, 0) * max(x1 - x0, 0)``.
+    """Return the boxes' areas: ``y = max(y1 - y0, 0) * max(x1 - x0, 0)``.
 
     Parameters
     ----------
@@ -48,6 +48,9 @@ def box_area(boxes: Tensor) -> Tensor:
 def intersection_matrix(boxes_a: Array | Tensor, boxes_b: Array | Tensor) -> Tensor:
     """Return the area that each box of one set shares with each of another.
 
+    ``y[a, b] = max(h, 0) * max(w, 0)`` with ``h = min(y1_a, y1_b) - max(y0_a, y0_b)`` and
+    ``w = min(x1_a, x1_b) - max(x0_a, x0_b)``.
+
     Parameters
     ----------
     boxes_a : Tensor or ndarray, shape (A, 4)
@@ -75,6 +78,8 @@ def intersection_matrix(boxes_a: Array | Tensor, boxes_b: Array | Tensor) -> Ten
 @composed
 def iou_matrix(boxes_a: Array | Tensor, boxes_b: Array | Tensor) -> Tensor:
     """Return the overlap of each box of one set with each of another: intersection over union.
+
+    ``y[a, b] = s / (area_a + area_b - s)``, where s is what they share: `intersection_matrix`.
 
     Parameters
     ----------

@@ -74,6 +74,8 @@ def dense(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Lifted:
 def flatten(x: Tensor) -> Tensor:
     """Lay out each example of a batch as one vector, in the order of the axes C, H, W.
 
+    ``y[n, (c*H + h)*W + w] = x[n,c,h,w]``.
+
     Parameters
     ----------
     x : Tensor, shape (N, ...)

@@ -29,6 +29,8 @@ _SATURATED = -1.0507009873554804934193349852946 * 1.6732632423543772848170429916
 def dropout(x: Tensor, rate: float, stream: Stream) -> Tensor:
     """Set each element to 0 with probability `rate`, else divide it by ``1 - rate``.
 
+    ``y = x * m / (1 - rate)``, where m is 0 with probability `rate`, else 1.
+
     Parameters
     ----------
     x : Tensor
@@ -60,7 +62,7 @@ def alpha_dropout(x: Tensor, rate: float, stream: Stream) -> Tensor:
 
     A network of SELUs keeps its activations near mean 0 and variance 1, and zeros would disturb
     that. So an element becomes ``a' = -1.7581`` with probability `rate`, and then all of x
-    becomes ``s x + b`` with ``s = (q + a'**2 q (1-q))**-1/2``, ``b = -s (1-q) a'``,
+    becomes ``y = s x + b`` with ``s = (q + a'**2 q (1-q))**-1/2``, ``b = -s (1-q) a'``,
     ``q = 1 - rate``: mean 0 and variance 1 again.
 
     Parameters
@@ -102,6 +104,8 @@ def alpha_dropout(x: Tensor, rate: float, stream: Stream) -> Tensor:
 @composed
 def spatial_dropout(x: Tensor, rate: float, stream: Stream) -> Tensor:
     """Set whole channels to 0 with probability `rate`, else divide them by ``1 - rate``.
+
+    ``y[n,c,i] = x[n,c,i] * m[n,c] / (1 - rate)``, where m is 0 with probability `rate`, else 1.
 
     Neighbouring pixels of a channel say nearly the same; dropping single ones would hide nothing.
 

@@ -20,7 +20,7 @@ __all__ = [
 
 @composed
 def global_avg_pool1d(x: Tensor) -> Tensor:
-    """Average each channel over the whole signal.
+    """Average each channel over the whole signal: ``y[n,c] = sum_l x[n,c,l] / L``.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def global_avg_pool1d(x: Tensor) -> Tensor:
 
 @composed
 def global_avg_pool2d(x: Tensor) -> Tensor:
-    """Average each channel over the whole image.
+    """Average each channel over the whole image: ``y[n,c] = sum_{h,w} x[n,c,h,w] / (H*W)``.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def global_avg_pool2d(x: Tensor) -> Tensor:
 
 @composed
 def global_avg_pool3d(x: Tensor) -> Tensor:
-    """Average each channel over the whole volume.
+    """Average each channel over the whole volume: ``y[n,c] = sum_{d,h,w} x[n,c,d,h,w] / (D*H*W)``.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def global_avg_pool3d(x: Tensor) -> Tensor:
 
 @composed
 def global_max_pool1d(x: Tensor) -> Tensor:
-    """Take the largest value of each channel over the whole signal.
+    """Take the largest value of each channel: ``y[n,c] = max_l x[n,c,l]``.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def global_max_pool1d(x: Tensor) -> Tensor:
 
 @composed
 def global_max_pool2d(x: Tensor) -> Tensor:
-    """Take the largest value of each channel over the whole image.
+    """Take the largest value of each channel: ``y[n,c] = max_{h,w} x[n,c,h,w]``.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def global_max_pool2d(x: Tensor) -> Tensor:
 
 @composed
 def global_max_pool3d(x: Tensor) -> Tensor:
-    """Take the largest value of each channel over the whole volume.
+    """Take the largest value of each channel: ``y[n,c] = max_{d,h,w} x[n,c,d,h,w]``.
 
     Parameters
     ----------

@@ -184,7 +184,7 @@ def shrink(x: Tensor, lambd: float = 0.5, bias: float = 0.0) -> Tensor:
 
 @differentiable
 def hardmax(x: Tensor, axis: int = 1) -> Lifted:
-    """Mark the largest score along an axis with 1, the others with 0.
+    """Mark the largest score along an axis: ``y_k = 1`` where ``x_k = max_j x_j``, else 0.
 
     It is flat between its jumps: its gradient is 0, as that of `floor`.
 
@@ -206,4 +206,5 @@ def hardmax(x: Tensor, axis: int = 1) -> Lifted:
     if x.size:
         classes = xp.arange(x.shape[at]).reshape(-1, *(1,) * (x.ndim - 1 - at))
         y = (classes == xp.expand_dims(x.data.argmax(axis=at), at)).astype(x.dtype)
+    # y is flat between its jumps: dL/dx = 0
     return y, (lambda g: Tensor(array_module(g.data).zeros_like(g.data)),)

@@ -226,6 +226,8 @@ def one_hot(
 ) -> Tensor:
     """Write whole numbers as rows that are `on` at the number's place and `off` elsewhere.
 
+    ``y[i, k] = on if k == indices[i] else off``.
+
     Parameters
     ----------
     indices : Tensor or ndarray of int

@@ -174,7 +174,9 @@ def nll_loss(
     class_weights: Array | Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    """Compute the negative log-likelihood of the right class: ``-log_probabilities[label]``.
+    """Compute the negative log-likelihood of the right class.
+
+    ``y = -log_probabilities[label]``.
 
     After `log_softmax` it is `sparse_softmax_cross_entropy`.
 
@@ -274,6 +276,8 @@ def sigmoid_cross_entropy(
     if (positive := element_weights(op, "pos_weight", pos_weight, x)) is not None:
         yes = yes * Tensor(positive)
 
+    # softplus(x) has the slope p = sigmoid(x), and softplus(-x) the slope p - 1, so
+    #     dL/dx = dL/dloss * (yes (p - 1) + no p),   which is dL/dloss * (p - t) without pos_weight
     def loss(x: Tensor) -> Tensor:
         return product(yes, softplus(-x)) + product(no, softplus(x))
 

@@ -41,6 +41,8 @@ def max_pool1d(
 ) -> Any:
     """Take the largest value in each window of a signal.
 
+    ``y[n,c,i] = max_u x[n, c, i*SL + u*DL]``, x being padded with -inf.
+
     Parameters
     ----------
     x : Tensor, shape (N, C, L)
@@ -79,6 +81,8 @@ def max_pool2d(
     return_indices: bool = False,
 ) -> Any:
     """Take the largest value in each window of an image.
+
+    ``y[n,c,i,j] = max_{u,v} x[n, c, i*SH + u*DH, j*SW + v*DW]``, x being padded with -inf.
 
     Parameters
     ----------
@@ -129,6 +133,9 @@ def max_pool3d(
     return_indices: bool = False,
 ) -> Any:
     """Take the largest value in each window of a volume.
+
+    ``y[n,c,i,j,k] = max_{t,u,v} x[n, c, i*SD + t*DD, j*SH + u*DH, k*SW + v*DW]``, x being padded
+    with -inf.
 
     Parameters
     ----------
@@ -193,6 +200,8 @@ def _won(x: Tensor, y: Array, winner: Array) -> Lifted:
 def max_unpool1d(x: Tensor, indices: Any, image_shape: tuple[int, ...]) -> Tensor:
     """Put values back to the samples that won, zeros elsewhere: the transpose of max pooling.
 
+    ``y[n,c,l] = sum of x[n,c,o] over the windows o with indices[n,c,o] = l``.
+
     Parameters
     ----------
     x : Tensor, shape (N, C, OL)
@@ -225,6 +234,8 @@ def max_unpool1d(x: Tensor, indices: Any, image_shape: tuple[int, ...]) -> Tenso
 def max_unpool2d(x: Tensor, indices: Any, image_shape: tuple[int, ...]) -> Tensor:
     """Put values back to the pixels that won, zeros elsewhere: the transpose of max pooling.
 
+    ``y[n,c,h,w] = sum of x[n,c,o] over the windows o with indices[n,c,o] = h*W + w``.
+
     Parameters
     ----------
     x : Tensor, shape (N, C, OH, OW)
@@ -256,6 +267,8 @@ def max_unpool2d(x: Tensor, indices: Any, image_shape: tuple[int, ...]) -> Tenso
 @composed
 def max_unpool3d(x: Tensor, indices: Any, image_shape: tuple[int, ...]) -> Tensor:
     """Put values back to the voxels that won, zeros elsewhere: the transpose of max pooling.
+
+    ``y[n,c,d,h,w] = sum of x[n,c,o] over the windows o with indices[n,c,o] = d*H*W + h*W + w``.
 
     Parameters
     ----------
@@ -315,6 +328,7 @@ def _unpool(rank: int, x: Tensor, indices: Any, image_shape: tuple[int, ...]) ->
 def _max_unpool(x: Tensor, winner: Array, image_shape: tuple[int, ...]) -> Lifted:
     """Put values back to winners that are known to be right."""
     y = kernels_for(x.data).max_unpool(x.data, winner, image_shape)
+    # x[o] is a summand of y[winner[o]]: dL/dx[o] = dL/dy[winner[o]]
     return y, (lambda grad_y: _take_winners(grad_y, winner),)
 
 
@@ -323,6 +337,7 @@ def _take_winners(x: Tensor, winner: Array) -> Lifted:
     """Read the pixels that won: the transpose of `_max_unpool`."""
     image_shape = x.shape
     y = kernels_for(x.data).take_winners(x.data, winner)
+    # y[o] = x[winner[o]]: dL/dx[i] = sum of dL/dy[o] over the windows o that pixel i won
     return y, (lambda grad_y: _max_unpool(grad_y, winner, image_shape),)
 
 

@@ -44,7 +44,8 @@ def nms(
     """Choose the best boxes and drop those that overlap a better one: non-maximum suppression.
 
     The box with the highest score stays, and all whose intersection over union with it is more
-    than `threshold` go; then the best of the rest stays, and so on.
+    than `threshold` go; then the best of the rest stays, and so on:
+    ``j stays <=> IoU(i, j) <= threshold for each better i that stays``.
 
     Parameters
     ----------
@@ -86,6 +87,8 @@ def batched_nms(
     limit: int | None = None,
 ) -> Tensor:
     """Suppress overlapping boxes of each class by itself: `nms` where classes do not compete.
+
+    ``j stays <=> IoU(i, j) <= threshold for each better i of its class that stays``.
 
     Parameters
     ----------

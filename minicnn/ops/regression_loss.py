@@ -23,7 +23,7 @@ def l1_loss(
     weights: Array | Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    """Measure the absolute error ``|d|``, ``d = prediction - target``.
+    """Measure the absolute error ``y = |d|``, ``d = prediction - target``.
 
     Parameters
     ----------

@@ -294,7 +294,7 @@ def softsign(x: Tensor) -> Lifted:
     """
     floats("softsign", x)
 
-    # dy/dx = 1 / (1 + |x|)**2
+    # y' = (1 + |x| - x sign x) / (1 + |x|)**2, so dL/dx = dL/dy / (1 + |x|)**2
     def grad_x(grad_y: Tensor) -> Tensor:
         nearness = reciprocal(1.0 + absolute(x))
         return grad_y * nearness * nearness

@@ -19,7 +19,7 @@ _FEW = 8  # of more than that many times k, the k largest are found before they 
 
 @composed
 def sort(x: Tensor, axis: int = -1, descending: bool = False) -> Tensor:
-    """Sort along an axis.
+    """Sort along an axis: ``y[i] = x[p[i]]`` with the order p that makes ``y[0] <= y[1] <= ...``.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def sort(x: Tensor, axis: int = -1, descending: bool = False) -> Tensor:
 
 @composed
 def argsort(x: Tensor, axis: int = -1, descending: bool = False) -> Tensor:
-    """Return the indices that sort x along an axis: ``take_along_axis(x, argsort(x))`` is sorted.
+    """Return the indices that sort x along an axis: ``x[y[0]] <= x[y[1]] <= ...``.
 
     Parameters
     ----------
@@ -68,7 +68,9 @@ def argsort(x: Tensor, axis: int = -1, descending: bool = False) -> Tensor:
 def top_k(
     x: Tensor, k: int, axis: int = -1, largest: bool = True, sorted: bool = True
 ) -> tuple[Tensor, Tensor]:
-    """Find the k largest (or smallest) elements along an axis.
+    """Find the k largest (or smallest) elements along an axis: ``values[i] = x[indices[i]]``.
+
+    No other element is larger (or smaller) than one of them.
 
     Parameters
     ----------
