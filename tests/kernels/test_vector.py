@@ -13,8 +13,12 @@ import pytest
 from minicnn.kernels import plain
 from minicnn.kernels.cpu import conv, conv_grad_weight, conv_grad_x
 from minicnn.kernels.cpu._layout import three
-from minicnn.kernels.cpu.vector import direct, objects, tiles
+from minicnn.kernels.cpu.vector import direct, microkernel, objects, tiles
 from minicnn.ops._windows import Window
+from tests.ops.driver import LAYOUTS, prove_layouts, prove_narrow, prove_plain, prove_special
+from tests.ops.mutants import cases_of
+from tests.ops.test_convolution import SPECS as CONVOLUTIONS
+from tests.ops.test_transposed_convolution import SPECS as TRANSPOSED
 
 if objects.machine() is None:
     pytest.skip("this CPU has neither AVX2 with FMA nor NEON", allow_module_level=True)
@@ -71,6 +75,7 @@ SHAPES = {
     "no images": (0, 3, 4, (5, 6), (3, 3), 1, 1, 1, 1),
     "more images than pieces of work": (19, 2, 8, (4, 4), (3, 3), 1, 1, 1, 1),
 }
+CASES = 25  # of each proof that are sent through the generated code
 MACHINES = {512: tiles.Machine(16, 32), 256: tiles.Machine(8, 16), 128: tiles.Machine(4, 16)}
 
 
@@ -157,6 +162,52 @@ def test_not_a_number_outside_of_the_images_is_never_read():
         setattr(problem, name, room[32 : 32 + a.size].reshape(a.shape))
     for what, found in problem.found().items():
         np.testing.assert_array_equal(found, right[what])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", SHAPES)
+def test_what_is_not_finite_stays_in_the_windows_that_see_it(name, bad):
+    problem = Problem(name)
+    for a in (problem.x, problem.grad_y):
+        a.reshape(-1)[a.size // 2 : a.size // 2 + 1] = bad
+    with np.errstate(invalid="ignore"):
+        right = problem.right()
+        for what, found in problem.found().items():
+            np.testing.assert_array_equal(np.isnan(found), np.isnan(right[what]), what)
+            np.testing.assert_array_equal(np.isposinf(found), np.isposinf(right[what]), what)
+
+
+@pytest.mark.parametrize("spec", [*CONVOLUTIONS, *TRANSPOSED], ids=lambda s: s.name)
+def test_the_proof_of_convolution_holds_for_the_generated_code(monkeypatch, spec):
+    """The cases of the proofs are small, and go another way unless they are sent here."""
+    monkeypatch.setattr(direct, "_LEAST", 0)
+    called = []
+    real = direct.conv
+    monkeypatch.setattr(direct, "conv", lambda *a: (called.append(1), real(*a))[1])
+    layouts = (*LAYOUTS, *LAYOUTS)
+    for i, case in enumerate(cases_of(spec)[:CASES]):
+        prove_narrow(spec, case, np.float32)
+        prove_plain(spec, case, np.float32)
+        prove_layouts(spec, case, layouts[i % len(LAYOUTS) :][:4])
+    for name in spec.special:
+        prove_special(spec, name, np.float32)
+    assert len(called) > CASES
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(64, 64, 16, 7), (256, 256, 64, 3), (512, 2048, 1, 1), (512, 4096, 1, 7), (17, 34, 17, 7)],
+)
+def test_the_code_is_short_whatever_the_shape(shape):
+    """So compiling takes some hundredths of a second: groups, blocks and rows are loops in it."""
+    channels, outputs, groups, size = shape
+    kernel = (outputs, channels // groups, 1, size, size)
+    images = np.zeros((1, 1, 9, 15, channels), np.float32)
+    steps = direct.Steps((1, size, size), (1, 1, 1), (0, size // 2, size // 2), (1, 1, 1))
+    frame = direct._Frame(images, (1, 9, 15), steps)
+    for write, length in ((microkernel.forward, 15), (microkernel.grad_weight, None)):
+        text = str(write("name", direct._shape(kernel, groups, steps, frame, 1, length)))
+        assert len(text.splitlines()) < 4000
 
 
 def test_nothing_is_written_beside_the_result():

@@ -39,10 +39,6 @@ def conv(images, weight, bias, y, steps, groups, apart=(1, 1, 1)):
 
     With `apart`, y is every other (third, ...) pixel of an array, in a view.
     """
-    if apart == (1, 1, 1) and _in_pairs(weight.shape, y.shape[3], steps, groups):
-        y = y.reshape(*y.shape[:3], y.shape[3] // 2, 2 * y.shape[4])
-        weight, bias = _paired(weight), bias if bias is None else np.tile(bias, 2)
-        steps = _pair_steps(steps)
     frame = _Frame(images, y.shape[1:4], steps)
     shape = _shape(weight.shape, groups, steps, frame, apart[2], length=y.shape[3])
     run = objects.function("forward", shape, microkernel.forward, 6)
@@ -60,17 +56,11 @@ def conv(images, weight, bias, y, steps, groups, apart=(1, 1, 1)):
 
 def conv_grad_weight(grads, images, kernel_shape, steps, groups):
     """grads (N, OD, OH, OW, O), images (N, D, H, W, C) -> grad_weight (O, C/groups, *K)."""
-    if _in_pairs(kernel_shape, grads.shape[3], steps, groups):
-        grads = grads.reshape(*grads.shape[:3], grads.shape[3] // 2, 2 * grads.shape[4])
-        o, *others, width = kernel_shape
-        paired = (2 * o, *others, width + 1)
-        both = conv_grad_weight(grads, images, paired, _pair_steps(steps), groups)
-        return both[:o, ..., :-1] + both[o:, ..., 1:]
     frame = _Frame(images, grads.shape[1:4], steps)
     shape = _shape(kernel_shape, groups, steps, frame)
     run = objects.function("grad_weight", shape, microkernel.grad_weight, 5)
     pieces = _parallel.chunks(len(images))
-    partial = np.zeros((len(pieces), groups * sum(shape.block_sizes)), np.float32)
+    partial = np.zeros((len(pieces), groups * shape.group_size), np.float32)
     geometry = frame.geometry(grads)
 
     def work(p, start, stop):
@@ -138,28 +128,6 @@ def _rests(size, stride, before, length):
             slice(a - before + stride * first, None, stride),
             taps - 1 - first,
         )
-
-
-# Few channels fill half a vector.  Then two pixels side by side are taken for one of twice the
-# channels: [weights, 0] makes the left one and [0, weights] the right one, so it is a
-# convolution again, with stride 2 and a kernel one wider.  For KW = 3 that is 4/3 of the
-# products at twice the speed.
-def _in_pairs(kernel_shape, width, steps, groups):
-    few = 2 * kernel_shape[0] <= objects.machine().lanes and kernel_shape[0] >= 4
-    dense = steps.stride[2] == steps.dilation[2] == groups == 1
-    return few and dense and kernel_shape[4] >= 2 and width % 2 == 0
-
-
-def _paired(weight):
-    o, *others, width = weight.shape
-    both = np.zeros((2, o, *others, width + 1), weight.dtype)
-    both[0, ..., :-1], both[1, ..., 1:] = weight, weight
-    return both.reshape(2 * o, *others, width + 1)
-
-
-def _pair_steps(steps):
-    size, stride = (*steps.size[:2], steps.size[2] + 1), (*steps.stride[:2], 2)
-    return steps._replace(size=size, stride=stride)
 
 
 class _Frame:
@@ -234,19 +202,14 @@ def _turned(weight, groups):
 
 
 def _blocks(weight, shape):
-    """weight (O, C/groups, *K) -> block by block, tap by tap, whole vectors of channels."""
+    """weight (O, C/groups, *K) -> group by group, block by block, tap by tap, whole vectors."""
     o, c = weight.shape[:2]
     split = weight.reshape(shape.groups, o // shape.groups, c, -1).transpose(0, 3, 2, 1)
     split = split.reshape(shape.groups, shape.taps, -1)
-    found = []
-    for group in split:
-        for first, vectors, _ in shape.blocks:
-            wide = vectors * shape.tile.lanes
-            block = np.zeros((shape.taps, wide), weight.dtype)
-            part = group[:, first : first + wide]
-            block[:, : part.shape[1]] = part
-            found.append(block.reshape(-1))
-    return np.concatenate(found)
+    found = np.zeros((shape.groups, shape.group_size), weight.dtype)
+    for first, last, block in _places(shape, found):
+        block[:, :, : last - first] = split[:, :, first:last]
+    return found
 
 
 def _from_blocks(flat, shape, kernel_shape):
@@ -254,21 +217,27 @@ def _from_blocks(flat, shape, kernel_shape):
     o, c = kernel_shape[:2]
     each = o // shape.groups
     found = np.empty((shape.groups, shape.taps, each), flat.dtype)
-    at = 0
-    for group in range(shape.groups):
-        for (first, vectors, _), size in zip(shape.blocks, shape.block_sizes, strict=True):
-            wide = vectors * shape.tile.lanes
-            part = found[group, :, first : first + wide]
-            part[...] = flat[at : at + size].reshape(shape.taps, wide)[:, : part.shape[1]]
-            at += size
+    for first, last, block in _places(shape, flat.reshape(shape.groups, -1)):
+        found[:, :, first:last] = block[:, :, : last - first]
     found = found.reshape(shape.groups, -1, c, each).transpose(0, 3, 2, 1)
     return np.ascontiguousarray(found).reshape(kernel_shape)
 
 
+def _places(shape, flat):
+    """Yield each block's first and last channel, and its view (groups, taps, channels) in flat."""
+    at = 0
+    for run in shape.block_runs:
+        wide = run.vectors * shape.tile.lanes
+        for k in range(run.count):
+            first = run.first + k * wide
+            block = flat[:, at : at + shape.taps * wide].reshape(len(flat), shape.taps, wide)
+            at += shape.taps * wide
+            yield first, min(first + wide, shape.channels_out), block
+
+
 def _bias(bias, shape):
     """Return the bias, each group's padded to whole vectors."""
-    last, vectors, _ = shape.blocks[-1]
-    found = np.zeros((shape.groups, last + vectors * shape.tile.lanes), np.float32)
+    found = np.zeros((shape.groups, shape.padded_out), np.float32)
     if bias is not None:
         found[:, : shape.channels_out] = bias.reshape(shape.groups, -1)
     return found

@@ -1,6 +1,7 @@
 """Writing LLVM's language: loops, vectors and addresses, as little as the kernels need."""
 
 import contextlib
+import math
 
 from llvmlite import ir
 
@@ -44,13 +45,23 @@ class Function:
 
     def times(self, a, b):
         """Return a * b, of constants too."""
-        if isinstance(a, int) and isinstance(b, int):
-            return a * b
+        known = [n for n in (a, b) if isinstance(n, int)]
+        if len(known) == 2 or 0 in known:
+            return math.prod(known)
         return self.code.mul(*(integer(n) if isinstance(n, int) else n for n in (a, b)))
+
+    def plus(self, a, b):
+        """Return a + b, of constants too."""
+        if isinstance(a, int) and isinstance(b, int):
+            return a + b
+        return self.code.add(*(integer(n) if isinstance(n, int) else n for n in (a, b)))
 
     @contextlib.contextmanager
     def loop(self, count, step=1):
         """Write the body of ``for i in range(0, count, step)`` inside a ``with`` block."""
+        if count == 1:
+            yield 0
+            return
         code, count = self.code, integer(count) if isinstance(count, int) else count
         before, head = code.block, code.append_basic_block()
         body, after = code.append_basic_block(), code.append_basic_block()

@@ -1,11 +1,11 @@
 """The generator: convolution and its weight gradient for one shape, as LLVM functions.
 
-Both walk over images in channels-last memory.  What depends on the shape of the kernel and on the
-numbers of channels is written into the code; the lengths of the image are arguments, so that
-one piece of code serves images of many sizes.
+Both walk over images in channels-last memory.  The tile, the steps between pixels and the numbers
+of channels are written into the code; groups, blocks of channels, rows of the kernel and of the
+image are loops, so the code is a few hundred instructions long whatever the shape, and the
+lengths of the image are arguments, so one piece of code serves images of many sizes.
 """
 
-import itertools
 from typing import NamedTuple
 
 from .emit import Function, integer
@@ -47,13 +47,15 @@ class Shape(NamedTuple):
         return (self.kernel[2], self.spread * self.pitch), self.channels_in
 
     @property
-    def blocks(self):
-        """(first channel, vectors, valid lanes of the last) of the blocks of output channels."""
-        found, lanes = [], self.tile.lanes
-        for first in range(0, self.channels_out, lanes * self.tile.vectors):
-            left = self.channels_out - first
-            vectors = min(self.tile.vectors, -(-left // lanes))
-            found.append((first, vectors, min(lanes, left - (vectors - 1) * lanes)))
+    def block_runs(self):
+        """The blocks of output channels: all of V vectors, and a last one of what is left."""
+        lanes = self.tile.lanes
+        wide = lanes * self.tile.vectors
+        count, left = divmod(self.channels_out, wide)
+        found = [BlockRun(0, count, self.tile.vectors, lanes)] if count else []
+        if left:
+            vectors = -(-left // lanes)
+            found.append(BlockRun(count * wide, 1, vectors, left - (vectors - 1) * lanes))
         return found
 
     @property
@@ -63,9 +65,23 @@ class Shape(NamedTuple):
         return self.kernel[0] * self.kernel[1] * count * run
 
     @property
-    def block_sizes(self):
-        """Floats of each block's weights, padded to whole vectors."""
-        return [self.taps * vectors * self.tile.lanes for _, vectors, _ in self.blocks]
+    def padded_out(self):
+        """Output channels of a group, filled up to whole vectors."""
+        return sum(run.count * run.vectors * self.tile.lanes for run in self.block_runs)
+
+    @property
+    def group_size(self):
+        """Floats of a group's weights, filled up to whole vectors."""
+        return self.taps * self.padded_out
+
+
+class BlockRun(NamedTuple):
+    """Blocks of output channels of one width, side by side."""
+
+    first: int  # channel
+    count: int
+    vectors: int
+    valid: int  # lanes of the last vector that are channels
 
 
 def forward(name, shape):
@@ -77,27 +93,27 @@ def forward(name, shape):
     with f.loop(count) as n:
         source = _input(f, shape, g, x, frame, n)
         target = f.at(y, f.times(n, g["y_image"]))
-        for group, block, at_weights in _every_block(shape):
-            w = f.at(weights, at_weights)
-            b = f.at(bias, _padded(shape, group) + block[0])
+        for group, run, block in _every_block(f, shape):
+            w = _weights_of(f, shape, weights, group, run, block)
+            b = f.at(bias, _channel(f, shape, group, run, block, shape.padded_out))
+            channel = _channel(f, shape, group, run, block, shape.channels_out)
             with f.loop(g["out_depth"]) as d, f.loop(g["out_height"]) as h:
-                channel = group * shape.channels_in
                 x_row = f.at(
-                    source, f.times(d, g["plane_step"]), f.times(h, g["row_step"]), channel
-                )
-                channel = group * shape.channels_out + block[0]
+                    source, f.times(d, g["plane_step"]), f.times(h, g["row_step"]),
+                    f.times(group, shape.channels_in),
+                )  # fmt: skip
                 y_row = f.at(target, f.times(d, g["y_plane"]), f.times(h, g["y_row"]), channel)
                 with f.loop(whole, shape.tile.rows) as j:
-                    _outputs(f, shape, g, block, (x_row, w, b, y_row), j, shape.tile.rows)
+                    _outputs(f, shape, g, run, (x_row, w, b, y_row), j, shape.tile.rows)
                 if shape.rest:
-                    _outputs(f, shape, g, block, (x_row, w, b, y_row), whole, shape.rest)
+                    _outputs(f, shape, g, run, (x_row, w, b, y_row), whole, shape.rest)
     f.code.ret_void()
     return f.module
 
 
-def _outputs(f, shape, g, block, pointers, j, rows):
+def _outputs(f, shape, g, run, pointers, j, rows):
     """Write a tile of the output: `rows` pixels from j on, times the channels of a block."""
-    _, vectors, valid = block
+    vectors, valid = run.vectors, run.valid
     x_row, weights, bias, y_row = pointers
     lanes, step_x = shape.tile.lanes, shape.step * shape.pitch
     step_y = shape.apart * shape.channels_out * shape.groups
@@ -113,30 +129,33 @@ def grad_weight(name, shape):
     f = Function(name, 5, 1)
     x, frame, grad_y, sums, geometry, count = f.args
     g = f.integers(geometry, GEOMETRY)
-    (_, run_step), run = shape.runs
+    (runs, run_step), taps = shape.runs
     with f.loop(count) as n:
         source = _input(f, shape, g, x, frame, n)
         grads = f.at(grad_y, f.times(n, g["y_image"]))
-        for group, block, at_sums in _every_block(shape):
-            g_block = f.at(grads, group * shape.channels_out + block[0])
-            for place, (t, u, v) in enumerate(_run_places(shape)):
-                channel = v * run_step + group * shape.channels_in
+        for group, run, block in _every_block(f, shape):
+            to = _weights_of(f, shape, sums, group, run, block)
+            g_block = f.at(grads, _channel(f, shape, group, run, block, shape.channels_out))
+            rows = shape.kernel[0], shape.kernel[1], runs
+            with f.loop(rows[0]) as t, f.loop(rows[1]) as u, f.loop(rows[2]) as v:
+                place = f.plus(f.times(f.plus(f.times(t, rows[1]), u), rows[2]), v)
                 x_run = f.at(
-                    source, f.times(t, g["kernel_plane"]), f.times(u, g["kernel_row"]), channel
-                )
-                to = f.at(sums, at_sums + place * run * block[1] * shape.tile.lanes)
-                with f.loop(run - shape.rest, shape.tile.rows) as j:
-                    _weights(f, shape, g, block, (x_run, g_block, to), j, shape.tile.rows)
+                    source, f.times(t, g["kernel_plane"]), f.times(u, g["kernel_row"]),
+                    f.times(v, run_step), f.times(group, shape.channels_in),
+                )  # fmt: skip
+                to_run = f.at(to, f.times(place, taps * run.vectors * shape.tile.lanes))
+                with f.loop(taps - shape.rest, shape.tile.rows) as j:
+                    _weights(f, shape, g, run, (x_run, g_block, to_run), j, shape.tile.rows)
                 if shape.rest:
-                    last = run - shape.rest
-                    _weights(f, shape, g, block, (x_run, g_block, to), last, shape.rest)
+                    last = taps - shape.rest
+                    _weights(f, shape, g, run, (x_run, g_block, to_run), last, shape.rest)
     f.code.ret_void()
     return f.module
 
 
-def _weights(f, shape, g, block, pointers, j, rows):
+def _weights(f, shape, g, run, pointers, j, rows):
     """Write a tile of the weights' gradient: `rows` taps from j on, times a block's channels."""
-    _, vectors, valid = block
+    vectors, valid = run.vectors, run.valid
     x_run, g_block, sums = pointers
     lanes, step_y = shape.tile.lanes, shape.channels_out * shape.groups
     wide = vectors * lanes
@@ -151,12 +170,6 @@ def _weights(f, shape, g, block, pointers, j, rows):
     body = _products(f, range(rows), vectors, lanes, valid)
     found = f.sums(pixels, [f.at(x_run, j), g_block], start, body)
     _store(f, found, target, wide, vectors, lanes)
-
-
-def _run_places(shape):
-    """Return (t, u, v) of every contiguous run of taps in a window."""
-    (runs, _), _ = shape.runs
-    return itertools.product(range(shape.kernel[0]), range(shape.kernel[1]), range(runs))
 
 
 def _input(f, shape, g, x, frame, n):
@@ -174,19 +187,24 @@ def _input(f, shape, g, x, frame, n):
     return frame
 
 
-def _every_block(shape):
-    """Yield (group, block, where its weights begin)."""
-    at = 0
-    for group in range(shape.groups):
-        for block, size in zip(shape.blocks, shape.block_sizes, strict=True):
-            yield group, block, at
-            at += size
+def _every_block(f, shape):
+    """Write the loops over groups and over blocks; yield the group, the run and the block in it."""
+    with f.loop(shape.groups) as group:
+        for run in shape.block_runs:
+            with f.loop(run.count) as block:
+                yield group, run, block
 
 
-def _padded(shape, group):
-    """Return where a group's bias begins, padded to whole vectors."""
-    last, vectors, _ = shape.blocks[-1]
-    return group * (last + vectors * shape.tile.lanes)
+def _weights_of(f, shape, weights, group, run, block):
+    """Return where a block's weights begin."""
+    channel = f.plus(f.times(block, run.vectors * shape.tile.lanes), run.first)
+    return f.at(weights, f.times(group, shape.group_size), f.times(channel, shape.taps))
+
+
+def _channel(f, shape, group, run, block, of_group):
+    """Return the output channel that a block begins with, where a group has so many."""
+    along = f.times(block, run.vectors * shape.tile.lanes)
+    return f.plus(f.plus(f.times(group, of_group), along), run.first)
 
 
 def _taps(shape, g, wide):
