@@ -15,6 +15,9 @@ __all__ = [
 class MinicnnError(Exception):
     """Whatever minicnn refuses: catch this to catch all of them."""
 
+    # As it was raised: minicnn.autograd._complaints tells it anew at the door of each op around it
+    _first_text: str | None = None
+
 
 class ShapeError(MinicnnError, ValueError):
     """An array's shape does not fit the operation."""

@@ -39,12 +39,6 @@ def empty(shape, dtype):
     return flat[:size].view(dtype).reshape(shape)
 
 
-def empty_channels_last(shape, dtype):
-    """Return an uninitialised array of logical shape (N, C, *spatial) in channels-last memory."""
-    n, c, *spatial = shape
-    return np.moveaxis(empty((n, *spatial, c), dtype), -1, 1)
-
-
 def unused_bytes():
     """Return how much memory waits here to be used again, in bytes."""
     return _unused_bytes

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minicnn.autograd._complaints import RAW, complain
 from minicnn.autograd.watching import watcher
 from minicnn.backend import Array, array_module
 from minicnn.backend.device import device_of
-from minicnn.errors import DTypeError, GradientError, ShapeError
+from minicnn.errors import DTypeError, GradientError, MinicnnError, ShapeError
 
 PullBack = Callable[..., "Tensor"]  # dL/dy -> dL/d(one argument)
 Lifted = tuple[Array, tuple[PullBack | None, ...]]  # what an op returns to `differentiable`
@@ -223,16 +224,24 @@ def differentiable(op: Callable[..., Lifted]) -> Callable[..., Tensor]:
     parameters = inspect.signature(op).parameters
     names = tuple(parameters)
     wrapped = {n for n, p in parameters.items() if str(p.annotation).startswith("Tensor")}
+    needed = {n for n in wrapped if parameters[n].annotation in ("Tensor", Tensor)}
     wraps_at = tuple(i for i, n in enumerate(names) if n in wrapped)
 
     @functools.wraps(op)
     def on_tensors(*args: Any, **kwargs: Any) -> Tensor:
-        if any(i < len(args) and not isinstance(args[i], Tensor) for i in wraps_at):
-            args = tuple(_wrap(a) if i in wraps_at else a for i, a in enumerate(args))
-        for name in wrapped.intersection(kwargs):
-            kwargs[name] = _wrap(kwargs[name])
-        data, pull_backs = op(*args, **kwargs)
-        y = Tensor(data)
+        try:
+            if any(i < len(args) and not isinstance(args[i], Tensor) for i in wraps_at):
+                args = tuple(
+                    _argument(op, names[i], a, needed) if i in wraps_at else a
+                    for i, a in enumerate(args)
+                )
+            for name in wrapped.intersection(kwargs):
+                kwargs[name] = _argument(op, name, kwargs[name], needed)
+            data, pull_backs = op(*args, **kwargs)
+            y = Tensor(data)
+        except (MinicnnError, *RAW) as error:
+            complain(op, args, kwargs, error)
+            raise
         if _recording.get():
             first = args[0] if args else kwargs.get(names[0])
             if isinstance(first, list | tuple) and any(isinstance(t, Tensor) for t in first):
@@ -386,7 +395,7 @@ def grad(
     found: dict[Tensor, Tensor] = {}
     wanted = set(map(id, targets))
     with recording(create_graph):
-        for t, g in _walk_back(y, grad_y, free=not (retain_graph or create_graph)):
+        for t, g in _walk_back(y, grad_y, not (retain_graph or create_graph), wanted):
             if id(t) in wanted:
                 found[t] = g
     gradients = tuple(
@@ -395,11 +404,14 @@ def grad(
     return gradients[0] if isinstance(xs, Tensor) else gradients
 
 
-def _walk_back(y: Tensor, grad_y: Any, free: bool) -> Iterator[tuple[Tensor, Tensor]]:
+def _walk_back(
+    y: Tensor, grad_y: Any, free: bool, targets: set[int] | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield each tensor that `y` depends on with its whole gradient, the youngest first.
 
     A tensor is younger than its parents, so when it is the youngest one waiting,
-    all its users were visited and its gradient is complete.
+    all its users were visited and its gradient is complete. With `targets`, ids of tensors,
+    only what lies between `y` and them is visited; the whole graph is freed all the same.
     """
     if not y.requires_grad:
         raise GradientError(
@@ -408,11 +420,14 @@ def _walk_back(y: Tensor, grad_y: Any, free: bool) -> Iterator[tuple[Tensor, Ten
         )
     gradients = {y: _initial_gradient(y, grad_y)}
     waiting = [(-y._born, y)]
+    needed = None if targets is None else _between(y, targets, free)
     while waiting:
         _, t = heapq.heappop(waiting)
         g = gradients.pop(t)
         yield t, g
         for parent, pull_back in t._parents:
+            if needed is not None and id(parent) not in needed:
+                continue
             of_y = getattr(pull_back, "of_output", False)
             g_parent = pull_back(g, t) if of_y else pull_back(g)
             if g_parent.dtype != parent.dtype:
@@ -424,6 +439,30 @@ def _walk_back(y: Tensor, grad_y: Any, free: bool) -> Iterator[tuple[Tensor, Ten
                 heapq.heappush(waiting, (-parent._born, parent))
         if free and t._parents:
             t._parents = _SPENT  # lets the saved arrays go
+
+
+def _between(y: Tensor, targets: set[int], free: bool) -> set[int]:
+    """Return the ids of `y` and of all on the way from it to a target; free the others or not.
+
+    A history that was freed or refuses to be walked may have led to a target, so it counts as
+    one. Its stand-in for a parent is known by `_SPENT`, or by being younger than its child.
+    """
+    found, waiting, needed = {id(y): y}, [y], {id(y), *targets}
+    spent = _SPENT[0][0]
+    while waiting:
+        t = waiting.pop()
+        for parent, _ in t._parents:
+            if parent is spent or parent._born > t._born:
+                needed.add(id(parent))
+            elif id(parent) not in found:
+                found[id(parent)] = parent
+                waiting.append(parent)
+    for t in sorted(found.values(), key=lambda t: t._born):  # parents before their children
+        if any(id(parent) in needed for parent, _ in t._parents):
+            needed.add(id(t))
+        elif free and t._parents and id(t) not in needed:
+            t._parents = _SPENT
+    return needed
 
 
 def _used_up(*_: Any) -> Tensor:
@@ -449,6 +488,16 @@ def _initial_gradient(y: Tensor, grad_y: Any) -> Tensor:
     if given.shape != y.shape:
         raise ShapeError(f"backward: grad has shape {given.shape}, the tensor {y.shape}")
     return given if given.dtype == y.dtype else given.astype(y.dtype)
+
+
+def _argument(op: Callable[..., Any], name: str, value: Any, needed: set[str]) -> Any:
+    """Return an argument of an op as a Tensor; None only where it may be left out."""
+    if value is None and name in needed:
+        raise DTypeError(
+            f"{op.__name__}: {name} must be a Tensor, an array or numbers, got None; this argument "
+            "cannot be left out"
+        )
+    return _wrap(value)
 
 
 def _wrap(value: Any) -> Any:

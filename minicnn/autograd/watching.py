@@ -13,6 +13,9 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
+from minicnn.autograd._complaints import RAW, complain
+from minicnn.errors import MinicnnError
+
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 # (op, its positional arguments, its keyword arguments, what it returned)
@@ -81,6 +84,8 @@ def watched_by(watch: Watcher | None, opening: Collection[str] = ()) -> Iterator
 def composed(op: Callable[Given, Result]) -> Callable[Given, Result]:
     """Mark a public op that is written with other ops: who looks on sees it as one.
 
+    So does who reads its errors: they name this op.
+
     Parameters
     ----------
     op : callable
@@ -95,10 +100,14 @@ def composed(op: Callable[Given, Result]) -> Callable[Given, Result]:
     @functools.wraps(op)
     def as_one(*args: Given.args, **kwargs: Given.kwargs) -> Result:
         watch = watcher.get()
-        if watch is None or op.__name__ in opened.get():
-            return op(*args, **kwargs)
-        with watched_by(None):
-            result = op(*args, **kwargs)
+        try:
+            if watch is None or op.__name__ in opened.get():
+                return op(*args, **kwargs)
+            with watched_by(None):
+                result = op(*args, **kwargs)
+        except (MinicnnError, *RAW) as error:
+            complain(op, args, kwargs, error)
+            raise
         watch(as_one, args, kwargs, result)
         return result
 

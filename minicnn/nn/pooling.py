@@ -6,6 +6,8 @@ from typing import Any
 
 from minicnn import ops
 from minicnn.autograd import Tensor
+from minicnn.errors import ConfigError
+from minicnn.nn._calls import label
 from minicnn.nn._parts import check_input
 from minicnn.nn.arg_scope import configurable
 from minicnn.nn.module import Module
@@ -93,7 +95,7 @@ class _MaxUnpool(Pool):
         self._set_window(size, stride, padding)
 
     def forward(
-        self, x: Tensor, indices: Tensor, image_shape: tuple[int, ...] | None = None
+        self, x: Tensor, indices: Tensor | None = None, image_shape: tuple[int, ...] | None = None
     ) -> Tensor:
         """Unpool.
 
@@ -102,7 +104,7 @@ class _MaxUnpool(Pool):
         x : Tensor, shape (N, C, *OUT)
             One value for each window.
         indices : Tensor of int, shape (N, C, *OUT)
-            The places of the winners, as the pooling returned them.
+            The places of the winners, as the pooling returned them; needed.
         image_shape : tuple, optional
             (N, C, *IMAGE); by default that of the smallest image with so many windows, and with
             padding "same" OUT * stride. Where the pooling left pixels over, give it.
@@ -111,8 +113,18 @@ class _MaxUnpool(Pool):
         -------
         Tensor, shape (N, C, *IMAGE)
             Zero where nothing won.
+
+        Raises
+        ------
+        ConfigError
+            If there are no indices.
         """
         check_input(self, x, AXES[self._rank], (self._rank + 2,))
+        if indices is None:
+            raise ConfigError(
+                f"{label(self)}: needs the indices that max pooling returned with "
+                "return_indices=True"
+            )
         shape = (*x.shape[:2], *self._image(x.shape[2:])) if image_shape is None else image_shape
         op = {1: ops.max_unpool1d, 2: ops.max_unpool2d, 3: ops.max_unpool3d}[self._rank]
         return op(x, indices, shape)

@@ -31,7 +31,8 @@ class Resize(Module):
         Factor for each spatial axis, or for all: the output has ``floor(n * scale)`` pixels.
         Either `size` or `scale` is needed.
     mode : {"nearest", "linear", "cubic"}, default "nearest"
-        How many pixels an output is made of, along each axis: 1, 2 or 4.
+        How many pixels an output is made of, along each axis: 1, 2 or 4. "bilinear" and
+        "trilinear" are other names of "linear", and "bicubic" of "cubic".
     coordinates : str, default "half_pixel"
         Where an output looks: "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel",
         "align_corners" or "asymmetric"; `minicnn.ops.resize` has the formulas.
@@ -99,7 +100,8 @@ class Upsample(Resize):
     scale : float or sequence of float, default 2
         Factor for each spatial axis, or for all.
     mode : {"nearest", "linear", "cubic"}, default "nearest"
-        How many pixels an output is made of, along each axis: 1, 2 or 4.
+        How many pixels an output is made of, along each axis: 1, 2 or 4. "bilinear" and
+        "trilinear" are other names of "linear", and "bicubic" of "cubic".
     coordinates : str, default "half_pixel"
         Where an output looks; see `Resize`.
 

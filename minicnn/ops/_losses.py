@@ -65,7 +65,7 @@ def check_range(op: str, name: str, x: Tensor, low: float, high: float | None) -
     inside = x.data >= low if high is None else (x.data >= low) & (x.data <= high)
     if not inside.all():
         xp = array_module(x.data)
-        at = tuple(int(i[0]) for i in xp.nonzero(~inside))
+        at = tuple(int(i[0]) for i in xp.nonzero(xp.atleast_1d(~inside)))[: x.ndim]
         limits = f"at least {low}" if high is None else f"from {low} to {high}"
         raise ConfigError(
             f"{op}: {name} must be {limits}, got {float(x.data[at])} at {at} (shape {x.shape}); "
@@ -186,6 +186,10 @@ def class_labels(
             f"{op}: needs float {name} and whole-number labels, got {scores.dtype}, {wanted.dtype}"
         )
     classes = scores.shape[1]
+    if not classes:
+        raise ShapeError(
+            f"{op}: {name} {scores.shape} (N, K, ...) have no classes; K must be at least 1"
+        )
     counts = xp.ones(wanted.shape, bool) if ignore_label is None else wanted != ignore_label
     wrong = counts & ((wanted < 0) | (wanted >= classes))
     if wrong.any():

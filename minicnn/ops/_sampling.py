@@ -11,6 +11,10 @@ COORDINATES = (
     "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
     "tf_crop_and_resize",
 )  # fmt: skip
+MODES = {  # also by the names that they have for images and volumes
+    "nearest": "nearest", "linear": "linear", "cubic": "cubic",
+    "bilinear": "linear", "trilinear": "linear", "bicubic": "cubic",
+}  # fmt: skip
 NEAREST = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 
 

@@ -6,6 +6,8 @@ import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from minicnn.errors import ConfigError, ShapeError
 
 Ints = int | tuple[int, ...]  # one for all axes, or one for each
@@ -59,6 +61,7 @@ class Window(NamedTuple):
         sizes = per_axis(op, "size", size, rank, at_least=1)
         strides = per_axis(op, "stride", stride, rank, at_least=1)
         dilations = per_axis(op, "dilation", dilation, rank, at_least=1)
+        padding = _plain(padding)
         if padding == "same":
             pads = tuple(
                 _same(n, d * (k - 1) + 1, s)
@@ -137,6 +140,7 @@ def per_axis(op: str, name: str, value: Any, rank: int, at_least: int) -> tuple[
     ConfigError
         If `value` is something else or too small.
     """
+    value = _plain(value)
     try:
         numbers = (
             tuple(map(operator.index, value))
@@ -149,6 +153,11 @@ def per_axis(op: str, name: str, value: Any, rank: int, at_least: int) -> tuple[
         forms = f"an int or {rank} ints, each" if rank > 1 else "an int"
         raise ConfigError(f"{op}: {name} must be {forms} >= {at_least}, got {value!r}")
     return numbers
+
+
+def _plain(value: Any) -> Any:
+    """Return an array as a number or a list, and the rest as it is."""
+    return value.tolist() if isinstance(value, np.ndarray) else value
 
 
 def _same(n: int, extent: int, stride: int) -> tuple[int, int]:

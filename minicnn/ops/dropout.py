@@ -13,6 +13,8 @@ Klambauer et al., "Self-normalizing neural networks", NeurIPS 2017 (alpha).
 
 from __future__ import annotations
 
+from numbers import Real
+
 from minicnn.autograd import Tensor, composed
 from minicnn.backend import Array, array_module
 from minicnn.backend.random import Stream
@@ -48,11 +50,11 @@ def dropout(x: Tensor, rate: float, stream: Stream) -> Tensor:
     Raises
     ------
     ConfigError
-        If `rate` is outside its range.
+        If `rate` is outside its range, or `stream` is no Stream.
     DTypeError
         If x is not of floats.
     """
-    x = _checked("dropout", x, rate)
+    x = _checked("dropout", x, rate, stream)
     return _drop(x, rate, stream, x.shape)
 
 
@@ -82,7 +84,7 @@ def alpha_dropout(x: Tensor, rate: float, stream: Stream) -> Tensor:
     Raises
     ------
     ConfigError
-        If `rate` is outside its range.
+        If `rate` is outside its range, or `stream` is no Stream.
     DTypeError
         If x is not of floats.
 
@@ -90,7 +92,7 @@ def alpha_dropout(x: Tensor, rate: float, stream: Stream) -> Tensor:
     ----------
     Klambauer et al., "Self-normalizing neural networks", NeurIPS 2017, section 3 (alpha dropout).
     """
-    x = _checked("alpha_dropout", x, rate)
+    x = _checked("alpha_dropout", x, rate, stream)
     if rate == 0:
         return x
     kept = _kept(x, rate, stream, x.shape)
@@ -126,13 +128,13 @@ def spatial_dropout(x: Tensor, rate: float, stream: Stream) -> Tensor:
     Raises
     ------
     ConfigError
-        If `rate` is outside its range.
+        If `rate` is outside its range, or `stream` is no Stream.
     DTypeError
         If x is not of floats.
     ShapeError
         If x has no channels.
     """
-    x = _checked("spatial_dropout", x, rate)
+    x = _checked("spatial_dropout", x, rate, stream)
     if x.ndim < 2:
         raise ShapeError(f"spatial_dropout: needs channels (N, C, ...), got shape {x.shape}")
     return _drop(x, rate, stream, (*x.shape[:2], *(1,) * (x.ndim - 2)))
@@ -149,9 +151,17 @@ def _kept(x: Tensor, rate: float, stream: Stream, shape: tuple[int, ...]) -> Arr
     return array_module(x.data).asarray(stream.uniform(shape, dtype="float32") >= rate)
 
 
-def _checked(op: str, x: Tensor, rate: float) -> Tensor:
-    if not 0 <= rate < 1:
-        raise ConfigError(f"{op}: rate is the probability to drop, 0 <= rate < 1, got {rate}")
+def _checked(op: str, x: Tensor, rate: float, stream: Stream) -> Tensor:
+    if not isinstance(rate, Real) or not 0 <= rate < 1:
+        raise ConfigError(
+            f"{op}: rate is the probability to drop, 0 <= rate < 1, got {rate!r}; give a number "
+            "of that range"
+        )
+    if not isinstance(stream, Stream):
+        raise ConfigError(
+            f"{op}: stream must be a minicnn.backend.random.Stream, got {stream!r}; "
+            f"make one with Stream(seed, {op!r})"
+        )
     x = x if isinstance(x, Tensor) else Tensor(x)
     if x.dtype.kind != "f":
         raise DTypeError(f"{op}: needs floats, got {x.dtype}; use .astype('float32')")

@@ -365,6 +365,7 @@ def batch_norm_inference(
     """
     op = "batch_norm_inference"
     x = x if isinstance(x, Tensor) else Tensor(x)
+    mean, var = (a.data if isinstance(a, Tensor) else a for a in (mean, var))
     _check(op, x, gamma, beta)
     for name, statistic in (("mean", mean), ("var", var)):
         if statistic.shape != x.shape[1:2]:

@@ -14,6 +14,7 @@ from minicnn.backend import array_module, kernels_for
 from minicnn.errors import ConfigError, DTypeError, ShapeError
 from minicnn.ops._sampling import (
     COORDINATES,
+    MODES,
     NEAREST,
     Taps,
     nearest_taps,
@@ -71,7 +72,8 @@ def resize(
         Factor s for each axis, or for all; without `size`, the output has ``floor(n * s)`` pixels
         (of the part in `roi` alone, with "tf_crop_and_resize").
     mode : {"nearest", "linear", "cubic"}, default "nearest"
-        K: one pixel; ``max(1 - |d|, 0)``; the cubic of Keys on four pixels.
+        K: one pixel; ``max(1 - |d|, 0)``; the cubic of Keys on four pixels. "bilinear" and
+        "trilinear" are other names of "linear", and "bicubic" of "cubic".
     coordinates : str, default "half_pixel"
         Where an output looks, by the table.
     nearest : {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"}
@@ -117,7 +119,9 @@ def resize(
     for name, value in numeric.items():
         if not isinstance(value, int | float | np.number):
             raise ConfigError(f"resize: {name} must be a number, got {value!r}")
-    how = _How(mode, coordinates, nearest, float(cubic_a), bool(exclude_outside), bool(antialias))
+    how = _How(
+        MODES[mode], coordinates, nearest, float(cubic_a), bool(exclude_outside), bool(antialias)
+    )
     lines = [
         (axis, line.taps(how))
         for axis, line in zip(along, _lines(x, along, size, scale, how, roi), strict=True)
@@ -214,7 +218,7 @@ def _axes(x: Tensor, axes: Any) -> list[int]:
 def _check_options(x: Tensor, mode: str, coordinates: str, nearest: str, antialias: bool) -> None:
     """Refuse what is not on the menu."""
     for name, value, menu in (
-        ("mode", mode, ("nearest", "linear", "cubic")),
+        ("mode", mode, tuple(MODES)),
         ("coordinates", coordinates, COORDINATES),
         ("nearest", nearest, NEAREST),
     ):

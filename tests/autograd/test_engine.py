@@ -230,6 +230,112 @@ def test_grad_of_what_cannot_be_reached_is_zero():
     assert not d_other.data.any()
 
 
+def counting(calls: list[str]):
+    """Return a product that writes down whose gradient was computed."""
+
+    @differentiable
+    def product(a: Tensor, b: Tensor, name: str):
+        return a.data * b.data, (
+            lambda g: calls.append(f"{name} a") or g * b,
+            lambda g: calls.append(f"{name} b") or g * a,
+        )
+
+    return product
+
+
+def test_grad_calls_only_what_leads_to_its_targets():
+    calls: list[str] = []
+    product = counting(calls)
+    x, w, v = leaf(2.0), leaf(3.0), leaf(5.0)
+
+    def inner_and_y():
+        calls.clear()
+        inner = product(x, w, "inner")
+        return inner, product(inner, product(v, v, "side"), "y")
+
+    _, y = inner_and_y()
+    y.backward()
+    everything = ["inner a", "inner b", "side a", "side b", "y a", "y b"]
+    assert sorted(calls) == everything
+    stored = [t.grad.item() for t in (x, w, v)]
+
+    _, y = inner_and_y()
+    assert [d.item() for d in grad(y, [x, w, v])] == stored
+    assert sorted(calls) == everything
+    for target, expected, wanted in (
+        (x, ["y a", "inner a"], stored[0]),
+        (w, ["y a", "inner b"], stored[1]),
+        (v, ["y b", "side a", "side b"], stored[2]),
+    ):
+        _, y = inner_and_y()
+        assert grad(y, target).item() == wanted
+        assert calls == expected
+    inner, y = inner_and_y()
+    assert grad(y, inner).item() == 25
+    assert calls == ["y a"]
+    inner, y = inner_and_y()
+    assert [d.item() for d in grad(y, [w, inner])] == [stored[1], 25]
+    assert calls == ["y a", "inner b"]
+    _, y = inner_and_y()
+    assert [d.item() for d in grad(y, [leaf(1.0), y])] == [0, 1]
+    assert calls == []
+
+
+def test_grad_and_backward_agree_bit_for_bit():
+    rng = np.random.default_rng(0)
+    leaves = [Tensor(rng.normal(size=(3, 3)), requires_grad=True) for _ in range(4)]
+    made = list(leaves)
+    for _ in range(60):
+        a, b = (made[i] for i in rng.integers(len(made), size=2))
+        made.append((a @ b + a).tanh() * b)
+    y = made[-1].sum() + made[30].sum()
+    y.backward(retain_graph=True)
+    for x in leaves:
+        gradient = grad(y, x, retain_graph=True).data
+        expected = np.zeros((3, 3)) if x.grad is None else x.grad.data
+        assert gradient.tobytes() == expected.tobytes()
+
+
+def test_grad_frees_also_what_it_does_not_walk():
+    x, w = leaf(2.0), leaf(3.0)
+    for target in (0, 1, 2, 3):
+        side, below = w * w, x * x
+        inner = below * 1.0
+        y = inner * side
+        grad(y, (x, w, inner, leaf(1.0))[target])
+        for t in (y, inner, below, side):
+            with pytest.raises(GradientError, match="already walked"):
+                t.backward()
+            with pytest.raises(GradientError, match="already walked"):
+                grad(t, leaf(1.0))  # it may have led there
+    side = w * w
+    y = x * side
+    grad(y, x, retain_graph=True)
+    assert grad(y, w).item() == 12
+
+
+def test_grad_does_not_walk_around_a_refusal():
+    x, other = leaf(3.0), leaf(1.0)
+    first = grad(fused_square(x), x, create_graph=True)
+    with pytest.raises(GradientError, match="fused_square"):
+        grad(first * other, x)
+
+
+@pytest.mark.parametrize("wanted", ["first", "middle", "other"])
+def test_grad_through_a_chain_of_100_000_ops(wanted):
+    x, other = leaf(0.0), leaf(2.0)
+    y, middle = x, x
+    for i in range(100_000):
+        y = y + 1.0
+        middle = y if i == 50_000 else middle
+    y = y * other
+    target, expected = {"first": (x, 2), "middle": (middle, 2), "other": (other, 100_000)}[wanted]
+    assert grad(y, target).item() == expected
+    del y
+    with pytest.raises(GradientError, match="already walked"):
+        middle.backward()
+
+
 def test_grad_of_one_tensor_is_one_tensor_and_of_a_list_a_tuple():
     x = leaf(2.0)
     assert isinstance(grad(x * x, x), Tensor)

@@ -233,7 +233,7 @@ SUM_TO = OpSpec(
 
 @st.composite
 def squeezes(draw: st.DrawFn) -> Case:
-    shape = draw(shapes(0, 4, longest=2))
+    shape = draw(shapes(0, 4, longest=3))
     ones = [i for i, n in enumerate(shape) if n == 1]
     axis = draw(st.one_of(st.none(), *([st.sampled_from(ones)] if ones else [])))
     if ones and draw(st.booleans()):

@@ -146,6 +146,16 @@ def test_nets_for_batches_of_any_length(tmp_path, net, shape):
             np.testing.assert_allclose(c.numpy(), a.numpy(), rtol=1e-4, atol=1e-5)
 
 
+def test_modes_of_resize_have_the_names_that_onnx_knows():
+    x = np.random.default_rng(0).normal(size=(1, 2, 4, 5)).astype(np.float32)
+    for name, mode in (("bilinear", b"linear"), ("trilinear", b"linear"), ("bicubic", b"cubic")):
+        net = nn.Upsample(2, name)
+        model = to_onnx(net, x)
+        (node,) = (n for n in model.graph.node if n.op_type == "Resize")
+        assert [a.s for a in node.attribute if a.name == "mode"] == [mode]
+        np.testing.assert_allclose(run(model, x)[0], net(Tensor(x)).data, rtol=1e-5, atol=1e-6)
+
+
 def test_weights_keep_their_names():
     net = trained(Residual(), 3, 8, 8)
     model = to_onnx(net, (3, 8, 8), output_names=["logits", "map"], input_names=["images"])

@@ -42,12 +42,6 @@ def test_large_arrays_start_at_a_vector():
         assert address(_buffers.empty(LARGE, np.float64)) % 64 == 0
 
 
-def test_channels_last():
-    a = _buffers.empty_channels_last((2, 3, 50, 60), np.float32)
-    assert a.shape == (2, 3, 50, 60)
-    assert np.moveaxis(a, 1, -1).flags.c_contiguous
-
-
 def test_memory_returns_with_the_last_array_and_is_used_again():
     a = _buffers.empty(LARGE, np.float64)
     at = address(a)

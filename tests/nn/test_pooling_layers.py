@@ -154,3 +154,9 @@ def test_errors(rank):
             of(name)(1)(images(2, 3))
     with pytest.raises(ShapeError, match=rf"MaxUnpool{rank}d: needs x {AXES[rank]}"):
         of("max_unpool")()(images(2, 3), images(2, 3))
+    with pytest.raises(
+        ConfigError,
+        match=rf"MaxUnpool{rank}d: needs the indices that max pooling returned with "
+        "return_indices=True",
+    ):
+        of("max_unpool")()(images(1, 1, *[2] * rank))

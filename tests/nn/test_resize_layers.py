@@ -33,6 +33,8 @@ X = images(2, 4, 4, 6)
         ),
         (nn.Upsample(), lambda: ops.resize(X, scale=2)),
         (nn.Upsample(1.5, "linear"), lambda: ops.resize(X, scale=1.5, mode="linear")),
+        (nn.Upsample(3, "bilinear"), lambda: ops.resize(X, scale=3, mode="linear")),
+        (nn.Resize(5, mode="bicubic"), lambda: ops.resize(X, 5, mode="cubic")),
         (nn.PixelShuffle(), lambda: ops.depth_to_space(X, 2, "crd")),
         (nn.PixelUnshuffle(2), lambda: ops.space_to_depth(X, 2, "crd")),
         (nn.Pad(1), lambda: ops.pad(X, ((0, 0), (0, 0), (1, 1), (1, 1)))),
@@ -67,7 +69,10 @@ def test_unshuffling_undoes_shuffling():
     [
         (lambda: nn.Resize(), "Resize: needs size or scale, got neither"),
         (lambda: nn.Resize((4, 0)), "Resize: size must be a positive int"),
-        (lambda: nn.Resize(4, mode="bilinear"), "Resize: mode must be one of nearest, linear"),
+        (
+            lambda: nn.Resize(4, mode="area"),
+            "Resize: mode must be one of nearest, linear, cubic, bilinear, trilinear, bicubic, got",
+        ),
         (lambda: nn.Upsample("2"), "Upsample: scale must be a positive number"),
         (lambda: nn.PixelShuffle(0), "PixelShuffle: block must be an int >= 1"),
         (lambda: nn.PixelUnshuffle(1.5), "PixelUnshuffle: block must be an int >= 1"),

@@ -7,6 +7,7 @@ import importlib
 from pathlib import Path
 from types import ModuleType
 
+from minicnn import autograd, ops
 from tests.ops.spec import ErrorCase, OpSpec
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -26,6 +27,15 @@ def modules() -> tuple[ModuleType, ...]:
 def all_specs() -> list[OpSpec]:
     """Every `OpSpec` of every family."""
     return [spec for module in modules() for spec in getattr(module, "SPECS", ())]
+
+
+def as_called() -> list[OpSpec]:
+    """Every `OpSpec` of a public op itself; others are proven in another form than people call."""
+    return [
+        spec
+        for spec in all_specs()
+        if spec.op in (getattr(ops, spec.name, None), getattr(autograd, spec.name, None))
+    ]
 
 
 def all_errors() -> list[ErrorCase]:

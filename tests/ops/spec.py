@@ -91,7 +91,8 @@ class OpSpec:
     summands : callable
         The most numbers that are added up for one element, forward or backward, in a Case.
     examples : int
-        How many random cases the gradient is tried on; the other proofs take a share of them.
+        How many random cases, no two of one geometry (shapes and options), the gradient is tried
+        on; the other proofs take a share of as many.
     """
 
     name: str

@@ -95,6 +95,13 @@ def _errors(op: Any, name: str) -> tuple[ErrorCase, ...]:
         ),
         ErrorCase(lambda: op(x, -0.1, Stream(0)), ConfigError, "got -0.1"),
         ErrorCase(lambda: op(x, float("nan"), Stream(0)), ConfigError, "got nan"),
+        ErrorCase(lambda: op(x, "0.5", Stream(0)), ConfigError, "got '0.5'"),
+        ErrorCase(
+            lambda: op(x, 0.5, 7),
+            ConfigError,
+            f"{name}: stream must be a minicnn.backend.random.Stream, got 7; make one with "
+            rf"Stream\(seed, '{name}'\)",
+        ),
         ErrorCase(
             lambda: op(Tensor(np.ones((2, 3), int)), 0.5, Stream(0)),
             DTypeError,

@@ -7,14 +7,20 @@ of all test files are run, and each tells by its traceback where it was raised.
 from __future__ import annotations
 
 import ast
+import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from minicnn import errors
-from tests.ops.registry import all_errors
-from tests.ops.spec import ErrorCase
+from minicnn.autograd import Tensor, tensor, watching
+from tests.ops.mutants import cases_of
+from tests.ops.registry import all_errors, as_called
+from tests.ops.spec import ErrorCase, OpSpec
 
 ROOT = Path(__file__).resolve().parents[2]
 FLOORS = ("backend", "autograd", "ops")
@@ -23,7 +29,7 @@ FILES = sorted(p for floor in FLOORS for p in (ROOT / "minicnn" / floor).glob("*
 
 def raises(path: Path) -> Iterator[ast.Raise]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Raise):
+        if isinstance(node, ast.Raise) and node.exc is not None:  # a bare one raises no new error
             yield node
 
 
@@ -75,3 +81,45 @@ def test_a_missed_raise_would_be_seen(tmp_path):
     source = tmp_path / "new.py"
     source.write_text("def f():\n    raise ShapeError('new')\n")
     assert [node.lineno for node in raises(source)] == [2]
+
+
+DOORS = {tensor.__file__: "on_tensors", watching.__file__: "as_one"}
+
+
+def test_every_error_of_an_op_names_it_and_says_what_to_do():
+    told = []
+    for case in all_errors():
+        with pytest.raises(case.error) as caught:
+            case.call()
+        if any(DOORS.get(str(entry.path)) == entry.name for entry in caught.traceback):
+            told.append(str(caught.value))
+    assert len(told) > 300
+    assert [text for text in told if not re.match(r"\w+: ", text) or "; " not in text] == []
+
+
+def junk(rank: int) -> Iterator[Any]:
+    """Yield what an argument must not be, or so it mostly is: a tensor's rank is not `rank`."""
+    yield from (None, "text", object(), -1.5, (1, "a"), np.array([1, 1]))
+    yield Tensor(np.ones((1,) * (rank + 1)))
+
+
+@pytest.mark.parametrize("spec", as_called(), ids=lambda spec: spec.name)
+def test_whatever_is_given_an_op_works_or_says_what_is_wrong(spec: OpSpec):
+    case = next(case for case in cases_of(spec) if all(a.size for a in case.arrays))
+    told = []
+    for at in (*range(len(case.arrays)), *case.options):
+        for wrong in junk(case.arrays[at].ndim if isinstance(at, int) else 0):
+            args: list[Any] = [Tensor(a) for a in case.arrays]
+            options = dict(case.options)
+            if isinstance(at, int):
+                args[at] = wrong
+            else:
+                options[at] = wrong
+            with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
+                try:
+                    spec.op(*args, **options)
+                except errors.MinicnnError as error:
+                    told.append(str(error))
+    assert [
+        text for text in told if not text.startswith(f"{spec.name}: ") or "; " not in text
+    ] == []

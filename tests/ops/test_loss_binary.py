@@ -115,6 +115,9 @@ def edges(targets: np.ndarray) -> dict[str, Case]:
         "nothing counts": Case(
             (normal(0, 2, 3),), {"targets": np.ones((2, 3)), "weights": np.zeros(3)}
         ),
+        "weighted": Case(
+            (normal(0, 2, 3),), {"targets": np.ones((2, 3)), "weights": np.array([0.5, 2, 3])}
+        ),
     }
 
 
@@ -133,7 +136,7 @@ HIDDEN = Special(
 def unweighted(oracle):
     def mutant(y, *arrays, **options):
         weights = options.pop("weights", None)
-        if weights is None or options["reduction"] != "mean":
+        if weights is None or options.get("reduction", "mean") != "mean":
             return y
         kept = oracle(*arrays, **{**options, "reduction": "none"}) * weights
         return np.asarray(kept.mean())

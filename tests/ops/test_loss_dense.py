@@ -74,7 +74,7 @@ def divergence(log_p, q, log_target=False, reduction="mean"):
 
 
 SHAPES = st.tuples(
-    st.integers(1, 3), st.integers(1, 4), st.sampled_from([(), (), (2,), (2, 2)])
+    st.integers(1, 4), st.integers(1, 6), st.sampled_from([(), (), (2,), (2, 2)])
 ).map(lambda s: (s[0], s[1], *s[2]))
 
 

@@ -123,7 +123,7 @@ def _shape_errors(name: str, op: Any) -> tuple[ErrorCase, ...]:
         ErrorCase(
             lambda: op(ones(6), None, 1e-5),
             ShapeError,
-            rf"{name}: x \(6,\) needs axes \(N, C, ...\)$",
+            rf"{name}: x \(6,\) needs axes \(N, C, ...\);",
         ),
     )
 

@@ -31,7 +31,9 @@ def definition(summary):
 
 @st.composite
 def whole_images(draw: st.DrawFn, rank: int) -> Case:
-    shape = draw(st.tuples(*[st.integers(1, 4 - (rank == 3))] * (rank + 2)))
+    most_images, longest = {1: (6, 10), 2: (4, 6), 3: (3, 4)}[rank]
+    batch = draw(st.tuples(*[st.integers(1, most_images)] * 2))
+    shape = batch + draw(st.tuples(*[st.integers(1, longest)] * rank))
     return Case((distinct(draw(seeds), *shape),))
 
 

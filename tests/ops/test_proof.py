@@ -12,7 +12,7 @@ from minicnn import autograd, ops
 from minicnn.autograd import Tensor, watched_by
 from tests.ops.driver import compare, prove_forward, prove_gradient, prove_layouts, prove_narrow
 from tests.ops.mutants import cases_of, counted, plant, verdicts
-from tests.ops.registry import all_specs
+from tests.ops.registry import all_specs, as_called
 from tests.ops.spec import Case, OpSpec
 from tests.ops.test_activation import RELU
 from tests.ops.test_convolution import CONV2D
@@ -178,14 +178,7 @@ def test_strategies_reach_what_they_must():
     assert any(np.max(o.get("dilation", 1)) > 1 for o in options)
 
 
-AS_CALLED = [  # the others are proven in another form than people call them
-    spec
-    for spec in all_specs()
-    if spec.op in (getattr(ops, spec.name, None), getattr(autograd, spec.name, None))
-]
-
-
-@pytest.mark.parametrize("spec", AS_CALLED, ids=lambda spec: spec.name)
+@pytest.mark.parametrize("spec", as_called(), ids=lambda spec: spec.name)
 def test_who_looks_on_sees_each_public_op_as_one(spec: OpSpec):
     """What traces, drawings and exports are made of: one call, under the op's own name."""
     seen: list[str] = []

@@ -251,9 +251,10 @@ ERRORS_OF_RESIZE = (
     ),
     (lambda: resize(t(1, 1, 0), 3), ShapeError, "resize: 0 pixels along axis 2 .* become 3"),
     (
-        lambda: resize(t(1, 1, 4), 2, mode="bilinear"),
+        lambda: resize(t(1, 1, 4), 2, mode="area"),
         ConfigError,
-        "resize: mode must be one of nearest, linear, cubic, got 'bilinear'",
+        "resize: mode must be one of nearest, linear, cubic, bilinear, trilinear, bicubic, got "
+        "'area'",
     ),
     (
         lambda: resize(t(1, 1, 4), 2, coordinates="corners"),
@@ -392,6 +393,19 @@ def test_large_images_in_any_memory_order(mode, jit, monkeypatch):
     for a in (x, np.moveaxis(np.moveaxis(x, 1, -1).copy(), -1, 1)):
         np.testing.assert_allclose(resize(a, (6, 20), mode=mode).data[:, :2], right, atol=1e-12)
     check_gradients(lambda a: resize(a, (6, 20), mode=mode), x)
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"), [("bilinear", "linear"), ("trilinear", "linear"), ("bicubic", "cubic")]
+)
+def test_the_names_of_modes_in_other_libraries(name, mode):
+    x = Tensor(normal(0, 1, 2, 5, 4), requires_grad=True)
+    for options in ({}, {"antialias": True}, {"exclude_outside": True}):
+        y, expected = (resize(x, 3, mode=m, **options) for m in (name, mode))
+        np.testing.assert_array_equal(y.data, expected.data)
+        np.testing.assert_array_equal(grad(y.sum(), x).data, grad(expected.sum(), x).data)
+    with pytest.raises(DTypeError, match=f"mode '{name}' needs floats"):
+        resize(t(1, 1, 4, dtype=np.int32), 2, mode=name)
 
 
 def test_one_number_serves_all_axes():

@@ -100,6 +100,7 @@ ERRORS = (
         "pool: size must be an int or 2 ints, each >= 1, got 0",
     ),
     ErrorCase(lambda: window(size="3"), ConfigError, "size must be an int or 2 ints"),
+    ErrorCase(lambda: window(padding=np.array([0.5, 1])), ConfigError, "padding must be an int"),
     ErrorCase(lambda: window(size=None), ConfigError, "got None"),
     ErrorCase(
         lambda: window(stride=2.0), ConfigError, "stride must be an int or 2 ints, .* got 2.0"
@@ -118,3 +119,11 @@ ERRORS = (
 def test_errors(case):
     with pytest.raises(case.error, match=case.match):
         case.call()
+
+
+def test_arrays_are_taken_like_tuples():
+    as_arrays = window(
+        size=np.array([3, 2]), stride=np.array(2), padding=np.array([[0, 1], [2, 0]])
+    )
+    assert as_arrays == window(size=(3, 2), stride=2, padding=((0, 1), (2, 0)))
+    assert window(padding=np.array([1, 1])) == window(padding=(1, 1))

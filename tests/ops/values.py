@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from hypothesis import strategies as st
 
 seeds = st.integers(0, 2**32 - 1)
+MOST = 48  # numbers in an array whose shape is drawn here: gradients and oracles must be quick
 
 
 @st.composite
 def shapes(
-    draw: st.DrawFn, least_axes: int = 0, most_axes: int = 4, longest: int = 4
+    draw: st.DrawFn, least_axes: int = 0, most_axes: int = 4, longest: int = 7
 ) -> tuple[int, ...]:
-    """Shapes of a few axes, each a few long; every number of axes is as likely."""
-    axes = draw(st.integers(least_axes, most_axes))
-    return tuple(draw(st.integers(1, longest)) for _ in range(axes))
+    """Shapes of a few axes, each a few long, of `MOST` numbers at most.
+
+    Shapes of two axes and more are likelier, for there are more of them.
+    """
+    many = range(max(least_axes, 2), most_axes + 1)
+    axes = draw(st.sampled_from([*range(least_axes, most_axes + 1), *many, *many]))
+    result: tuple[int, ...] = ()
+    for _ in range(axes):
+        result += (draw(st.integers(1, min(longest, MOST // math.prod(result)))),)
+    return result
 
 
 def normal(seed: int, *shape: int) -> np.ndarray:
@@ -41,7 +51,7 @@ def distinct(seed: int, *shape: int) -> np.ndarray:
 
 
 def broadcastable(
-    draw: st.DrawFn, count: int, most_axes: int = 3, longest: int = 3
+    draw: st.DrawFn, count: int, most_axes: int = 4, longest: int = 5
 ) -> list[tuple[int, ...]]:
     """Draw shapes that broadcast with one another: axes are dropped from the left, or 1."""
     whole = draw(shapes(0, most_axes, longest))

@@ -228,7 +228,7 @@ def _places(shape, flat):
     at = 0
     for run in shape.block_runs:
         wide = run.vectors * shape.tile.lanes
-        for k in range(run.count):
+        for k in range(run.blocks):
             first = run.first + k * wide
             block = flat[:, at : at + shape.taps * wide].reshape(len(flat), shape.taps, wide)
             at += shape.taps * wide

@@ -67,7 +67,7 @@ class Shape(NamedTuple):
     @property
     def padded_out(self):
         """Output channels of a group, filled up to whole vectors."""
-        return sum(run.count * run.vectors * self.tile.lanes for run in self.block_runs)
+        return sum(run.blocks * run.vectors * self.tile.lanes for run in self.block_runs)
 
     @property
     def group_size(self):
@@ -79,7 +79,7 @@ class BlockRun(NamedTuple):
     """Blocks of output channels of one width, side by side."""
 
     first: int  # channel
-    count: int
+    blocks: int
     vectors: int
     valid: int  # lanes of the last vector that are channels
 
@@ -191,7 +191,7 @@ def _every_block(f, shape):
     """Write the loops over groups and over blocks; yield the group, the run and the block in it."""
     with f.loop(shape.groups) as group:
         for run in shape.block_runs:
-            with f.loop(run.count) as block:
+            with f.loop(run.blocks) as block:
                 yield group, run, block
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from minicnn.autograd.graph import Value
 from minicnn.errors import ConfigError
 from minicnn.interop.onnx._export import Write, Writer, WriteTable
+from minicnn.ops._sampling import MODES
 from minicnn.ops._windows import Window, per_axis
 
 
@@ -212,7 +213,7 @@ def _resize(
     else:
         scales = np.broadcast_to(np.asarray(scale, np.float32), len(chosen)).copy()
     return w(
-        "Resize", x, None, scales, sizes, axes=chosen, mode=mode,
+        "Resize", x, None, scales, sizes, axes=chosen, mode=MODES[mode],
         coordinate_transformation_mode=coordinates, nearest_mode=nearest,
         cubic_coeff_a=float(cubic_a), exclude_outside=int(exclude_outside),
         antialias=int(antialias),
