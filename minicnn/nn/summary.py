@@ -260,6 +260,7 @@ def _fresh(members: Iterable[tuple[str, Any]], counted: set[int]) -> tuple[int, 
 
 
 def kind_of(module: Module) -> str:
+    """Return what a module is called in tables and drawings: ``Conv2d + BatchNorm2d + relu``."""
     parts = [module, *(getattr(module, name, None) for name in ("normalizer", "activation"))]
     names = [
         type(part).__name__ if isinstance(part, Module) else show(part)
