@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
-from minicnn.autograd import Tensor
+from minicnn.nn._functional import functional
 from minicnn.nn.adaptive_pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -15,7 +14,6 @@ from minicnn.nn.adaptive_pooling import (
     AdaptiveMaxPool2d,
     AdaptiveMaxPool3d,
 )
-from minicnn.nn.arg_scope import caller, resolve, signature_of
 from minicnn.nn.average_pooling import AvgPool1d, AvgPool2d, AvgPool3d
 from minicnn.nn.global_pooling import (
     GlobalAvgPool1d,
@@ -34,7 +32,6 @@ from minicnn.nn.lp_pooling import (
     LpPool3d,
 )
 from minicnn.nn.pooling import AXES, MaxPool1d, MaxPool2d, MaxPool3d
-from minicnn.nn.scope import scoped_layer
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -63,49 +60,10 @@ __all__ = [
     "max_pool3d",
 ]
 
-DOCUMENTATION = """{summary}: the layer `{kind}`.
-
-Parameters
-----------
-x : Tensor, shape {axes}
-    A batch.
-*args, **options
-    The arguments of `{kind}`, by position or by name.
-name : str, optional
-    The layer's name in the scope; by default ``"{function}"``, ``"{function}_1"``, ...
-
-Returns
--------
-Tensor
-    What the layer returns.
-
-Raises
-------
-ConfigError
-    Outside of a scope, or if the layer exists with other settings.
-"""
-
 
 def _functional(kind: Any, function: str) -> Callable[..., Any]:
-    """Return the function that makes a pooling layer at its first call, and finds it later."""
-    has_settings = kind.__init__ is not object.__init__
-    signature = signature_of(kind) if has_settings else inspect.Signature()
-
-    def layer(x: Tensor, *args: Any, name: str | None = None, **options: Any) -> Any:
-        given = resolve(kind, signature, args, options, caller(2), f"layers.{function}")
-        return scoped_layer(kind, function, name, given)(x)
-
-    first, _, name, _ = inspect.signature(layer).parameters.values()
-    own = [p.replace(kind=p.POSITIONAL_OR_KEYWORD) for p in signature.parameters.values()]
-    summary = (kind.__doc__ or "").partition(".\n")[0].rstrip(".")
-    layer.__name__ = layer.__qualname__ = function
-    layer.__doc__ = DOCUMENTATION.format(
-        summary=summary, kind=kind.__name__, axes=AXES[kind._rank], function=function
-    )
-    layer.__signature__ = inspect.Signature([first, *own, name])  # type: ignore[attr-defined]
-    if has_settings:
-        layer.__configures__ = kind  # type: ignore[attr-defined]
-    return layer
+    """Return the functional layer of a pooling class."""
+    return functional(kind, function, axes=AXES[kind._rank])
 
 
 adaptive_avg_pool1d = _functional(AdaptiveAvgPool1d, "adaptive_avg_pool1d")

@@ -93,10 +93,7 @@ def conv_grad_x(grads, weight, grad_x, steps, groups):
             groups,
         )
         return
-    axes = [
-        _rests(*axis)
-        for axis in zip(steps.size, steps.stride, steps.before, grad_x.shape[1:4], strict=True)
-    ]
+    axes = [_rests(*axis) for axis in zip(steps.size, steps.stride, steps.before, strict=True)]
     for rests in itertools.product(*axes):
         taps, pixels, before = zip(*rests, strict=True)
         target = grad_x[:, *pixels]
@@ -118,7 +115,7 @@ def conv_grad_x(grads, weight, grad_x, steps, groups):
         )
 
 
-def _rests(size, stride, before, length):
+def _rests(size, stride, before):
     """Yield (taps, pixels, padding) of the pixels of each rest along an axis."""
     for a in range(stride):
         first = -((a - before) // stride)  # the least q whose pixel is in the image

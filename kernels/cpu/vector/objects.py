@@ -104,13 +104,16 @@ def _read(path):
 
 def _write(path, content):
     """Keep an entry; where nothing can be written, it is built anew in each process."""
+    temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            temporary = Path(file.name)
             file.write(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
-        os.replace(file.name, path)
+        temporary.replace(path)
     except OSError:
-        return
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 @functools.cache
