@@ -1,16 +1,17 @@
-"""Convolution by the generated code: which shape, how the weights lie, who does which images."""
+"""Convolution by the generated code: which shape, how the weights lie, what is called in turn."""
 
+import functools
 import itertools
 import math
-import threading
 from typing import NamedTuple
 
 import numpy as np
 
 from .. import _buffers, _parallel
 from . import microkernel, objects, tiles
+from .program import COUNT, Step, fixed, images_of, of_piece, of_thread, pieces_of, run
 
-_NOTHING = np.empty(0, np.float32)
+_NOTHING = np.empty((1, 0), np.float32)
 _LEAST = 1 << 16  # multiply-adds of a call below which compiling is not worth it
 
 
@@ -34,45 +35,56 @@ def turns(steps):
     return max(steps.stride) == 1 or max(steps.dilation) == 1
 
 
-def conv(images, weight, bias, y, steps, groups, apart=(1, 1, 1)):
-    """images (N, D, H, W, C), weight (O, C/groups, KD, KH, KW) -> y (N, OD, OH, OW, O), filled.
+def conv(images, weight, bias, y, steps, groups):
+    """images (N, D, H, W, C), weight (O, C/groups, KD, KH, KW) -> y (N, OD, OH, OW, O), filled."""
+    run(conv_steps(images, weight, bias, y, steps, groups), len(images))
 
-    With `apart`, y is every other (third, ...) pixel of an array, in a view.
+
+def conv_steps(images, weight, bias, y, steps, groups, apart=(1, 1, 1), of=images_of):
+    """Return the step that convolves an image, see `conv`.
+
+    With `apart`, y is every other (third, ...) pixel of an array, in a view. `of` says where the
+    images are: `images_of`, or `left_by` where an earlier step left them in a thread's memory.
     """
-    frame = _Frame(images, y.shape[1:4], steps)
-    shape = _shape(weight.shape, groups, steps, frame, apart[2], length=y.shape[3])
-    run = objects.function("forward", shape, microkernel.forward, 6)
-    weights, offsets = _blocks(weight, shape), _bias(bias, shape)
-    geometry = frame.geometry(y)
-
-    def work(_, start, stop):
-        memory = frame.mine()
-        _call(
-            run, stop - start, frame.images[start:], memory, weights, offsets, y[start:], geometry
-        )
-
-    _parallel.run(work, _parallel.chunks(len(images)))
+    frame = _frame(images.shape[1:], images.strides[:4], y.shape[1:4], y.strides[:4], steps)
+    shape = _shape(weight.shape, groups, steps, frame.padded, apart[2], y.shape[3])
+    arguments = (
+        of(images[:, *frame.cut]), of_thread(frame.memory()), fixed(_blocks(weight, shape)),
+        fixed(_bias(bias, shape)), images_of(y), fixed(frame.geometry), COUNT,
+    )  # fmt: skip
+    return [Step(objects.function("forward", shape, microkernel.forward), arguments)]
 
 
 def conv_grad_weight(grads, images, kernel_shape, steps, groups):
     """grads (N, OD, OH, OW, O), images (N, D, H, W, C) -> grad_weight (O, C/groups, *K)."""
-    frame = _Frame(images, grads.shape[1:4], steps)
-    shape = _shape(kernel_shape, groups, steps, frame)
-    run = objects.function("grad_weight", shape, microkernel.grad_weight, 5)
-    pieces = _parallel.chunks(len(images))
-    partial = np.zeros((len(pieces), groups * shape.group_size), np.float32)
-    geometry = frame.geometry(grads)
+    calls, finish = grad_weight_steps(grads, images, kernel_shape, steps, groups)
+    run(calls, len(images))
+    return finish()
 
-    def work(p, start, stop):
-        memory = frame.mine()
-        _call(run, stop - start, frame.images[start:], memory, grads[start:], partial[p], geometry)
 
-    _parallel.run(work, pieces)
-    return _from_blocks(partial.sum(axis=0), shape, kernel_shape)
+def grad_weight_steps(grads, images, kernel_shape, steps, groups, of=images_of):
+    """Return the step that adds up an image's gradients, and what gives their sum afterwards.
+
+    `of` says where the grads are, as in `conv_steps`.
+    """
+    frame = _frame(images.shape[1:], images.strides[:4], grads.shape[1:4], grads.strides[:4], steps)
+    shape = _shape(kernel_shape, groups, steps, frame.padded)
+    partial = np.zeros((pieces_of(len(images)), groups * shape.group_size), np.float32)
+    arguments = (
+        images_of(images[:, *frame.cut]), of_thread(frame.memory()), of(grads),
+        of_piece(partial), fixed(frame.geometry), COUNT,
+    )  # fmt: skip
+    calls = [Step(objects.function("grad_weight", shape, microkernel.grad_weight), arguments)]
+    return calls, lambda: _from_blocks(partial.sum(axis=0), shape, kernel_shape)
 
 
 def conv_grad_x(grads, weight, grad_x, steps, groups):
-    """grads (N, OD, OH, OW, O), weight (O, C/groups, *K) -> grad_x (N, D, H, W, C), filled.
+    """grads (N, OD, OH, OW, O), weight (O, C/groups, *K) -> grad_x (N, D, H, W, C), filled."""
+    run(grad_x_steps(grads, weight, grad_x, steps, groups), len(grad_x))
+
+
+def grad_x_steps(grads, weight, grad_x, steps, groups, of=images_of):
+    """Return the steps that fill grad_x; see `conv_grad_x`.
 
     Pixel h meets tap u at output i where h + P = i*S + u*D.  Let a be the rest of h + P
     divided by S.  Pixels of one rest a see the taps u = a, a + S, a + 2*S, ... (D being 1), and
@@ -81,18 +93,14 @@ def conv_grad_x(grads, weight, grad_x, steps, groups):
     combination of rests; with stride 1, a single one.
     """
     turned = _turned(weight, groups)
-    if steps.stride == (1, 1, 1):
+    ones = (1, 1, 1)
+    if steps.stride == ones:
         reach = zip(steps.size, steps.dilation, steps.before, strict=True)
         before = tuple(d * (k - 1) - p for k, d, p in reach)
-        conv(
-            grads,
-            turned[..., ::-1, ::-1, ::-1],
-            None,
-            grad_x,
-            steps._replace(before=before),
-            groups,
-        )
-        return
+        upside_down = turned[..., ::-1, ::-1, ::-1]
+        backwards = steps._replace(before=before)
+        return conv_steps(grads, upside_down, None, grad_x, backwards, groups, of=of)
+    found = []
     axes = [_rests(*axis) for axis in zip(steps.size, steps.stride, steps.before, strict=True)]
     for rests in itertools.product(*axes):
         taps, pixels, before = zip(*rests, strict=True)
@@ -103,16 +111,9 @@ def conv_grad_x(grads, weight, grad_x, steps, groups):
         if 0 in part.shape:
             target[...] = 0  # the stride is larger than the window: nobody sees these pixels
             continue
-        ones = (1, 1, 1)
-        conv(
-            grads,
-            part,
-            None,
-            target,
-            Steps(part.shape[2:], ones, before, ones),
-            groups,
-            steps.stride,
-        )
+        small = Steps(part.shape[2:], ones, before, ones)
+        found += conv_steps(grads, part, None, target, small, groups, steps.stride, of)
+    return found
 
 
 def _rests(size, stride, before):
@@ -127,67 +128,76 @@ def _rests(size, stride, before):
         )
 
 
-class _Frame:
+class _Frame(NamedTuple):
     """The padded image: how large it is, where the image lies in it, and the steps in it."""
 
-    def __init__(self, images, out, steps):
-        cut = tuple(slice(max(0, -b), None) for b in steps.before)
-        self.images = images[:, *cut]
-        self._before = [max(0, b) for b in steps.before]
-        self._steps_of, self._out = steps, out
-        inside = self.images.shape[1:4]
-        reach = [
-            (o - 1) * s + d * (k - 1) + 1
-            for o, s, d, k in zip(out, steps.stride, steps.dilation, steps.size, strict=True)
-        ]  # as far as the last window reaches
-        ends = [b + n for b, n in zip(self._before, inside, strict=True)]
-        self.padded = any(self._before) or any(r > e for r, e in zip(reach, ends, strict=True))
-        self._shape = (*map(max, reach, ends), images.shape[4])
-        self._of_thread = threading.local()
+    cut: tuple  # slices of the image that are seen
+    padded: bool
+    shape: tuple
+    inside: tuple  # slices of the frame where the image goes
+    geometry: np.ndarray  # the integers of `microkernel.GEOMETRY`
 
-    def mine(self):
-        """Return the calling thread's frame; images are copied into it one after the other."""
+    def memory(self):
+        """Return a frame for each thread, whose border is 0 and stays so."""
         if not self.padded:
             return _NOTHING
-        if not hasattr(self._of_thread, "frame"):
-            self._of_thread.frame = _buffers.empty(self._shape, np.float32)
-            self._of_thread.frame[...] = 0  # the border stays so
-        return self._of_thread.frame
-
-    def geometry(self, y):
-        """Return the integers of `microkernel.GEOMETRY`, for y (N, OD, OH, OW, O)."""
-        x_image, x_plane, x_row = (s // 4 for s in self.images.strides[:3])
-        depth, height, width, channels = self.images.shape[1:]
-        plane, row = x_plane, x_row
-        if self.padded:
-            row = self._shape[2] * channels
-            plane = self._shape[1] * row
-        y_image, y_plane, y_row = (s // 4 for s in y.strides[:3])
-        start = self._before[0] * plane + self._before[1] * row + self._before[2] * channels
-        found = {
-            "x_image": x_image, "x_row": x_row, "x_plane": x_plane,
-            "depth": depth, "height": height, "x_line": width * channels,
-            "p_start": start, "p_row": row, "p_plane": plane,
-            "row_step": self._steps_of.stride[1] * row,
-            "plane_step": self._steps_of.stride[0] * plane,
-            "kernel_row": self._steps_of.dilation[1] * row,
-            "kernel_plane": self._steps_of.dilation[0] * plane,
-            "out_depth": self._out[0], "out_height": self._out[1], "out_width": self._out[2],
-            "y_image": y_image, "y_row": y_row, "y_plane": y_plane,
-        }  # fmt: skip
-        return np.array([found[name] for name in microkernel.GEOMETRY], np.int64)
+        frames = _buffers.empty((_parallel.threads(), *self.shape), np.float32)
+        for axis, part in enumerate(self.inside, start=1):
+            before = (slice(None),) * axis
+            frames[*before, : part.start] = 0
+            frames[*before, part.stop :] = 0
+        return frames
 
 
-def _shape(kernel_shape, groups, steps, frame, apart=1, length=None):
+@functools.lru_cache(maxsize=1024)
+def _frame(image_shape, x_strides, out, y_strides, steps):
+    """Return the frame of images (D, H, W, C) for outputs (OD, OH, OW); strides are in bytes."""
+    cut = tuple(slice(max(0, -b), None) for b in steps.before)
+    before = [max(0, b) for b in steps.before]
+    inside = [max(0, n + min(0, b)) for n, b in zip(image_shape, steps.before, strict=False)]
+    reach = [
+        (o - 1) * s + d * (k - 1) + 1
+        for o, s, d, k in zip(out, steps.stride, steps.dilation, steps.size, strict=True)
+    ]  # as far as the last window reaches
+    ends = [b + n for b, n in zip(before, inside, strict=True)]
+    padded = any(before) or any(r > e for r, e in zip(reach, ends, strict=True))
+    shape = (*map(max, reach, ends), image_shape[3])
+    x_image, x_plane, x_row, _ = (s // 4 for s in x_strides)
+    y_image, y_plane, y_row, _ = (s // 4 for s in y_strides)
+    plane, row = x_plane, x_row
+    if padded:
+        row = shape[2] * shape[3]
+        plane = shape[1] * row
+    found = {
+        "x_image": x_image, "x_row": x_row, "x_plane": x_plane,
+        "depth": inside[0], "height": inside[1], "x_line": inside[2] * shape[3],
+        "p_start": before[0] * plane + before[1] * row + before[2] * shape[3],
+        "p_row": row, "p_plane": plane,
+        "row_step": steps.stride[1] * row, "plane_step": steps.stride[0] * plane,
+        "kernel_row": steps.dilation[1] * row, "kernel_plane": steps.dilation[0] * plane,
+        "out_depth": out[0], "out_height": out[1], "out_width": out[2],
+        "y_image": y_image, "y_row": y_row, "y_plane": y_plane,
+    }  # fmt: skip
+    geometry = np.array([found[name] for name in microkernel.GEOMETRY], np.int64)
+    inside = tuple(slice(b, e) for b, e in zip(before, ends, strict=True))
+    return _Frame(cut, padded, shape, inside, geometry)
+
+
+def _shape(kernel_shape, groups, steps, padded, apart=1, length=None):
     """Return what is written into the code; the tile lies along `length` pixels, or the taps."""
+    return _shape_on(objects.machine(), kernel_shape, groups, steps, padded, apart, length)
+
+
+@functools.lru_cache(maxsize=1024)
+def _shape_on(machine, kernel_shape, groups, steps, padded, apart, length):
     outputs, channels, *kernel = kernel_shape
     shape = microkernel.Shape(
         channels, outputs // groups, groups, tuple(kernel), steps.stride[2], steps.dilation[2],
-        apart, frame.padded, 0, None,
+        apart, padded, 0, None,
     )  # fmt: skip
     _, run = shape.runs
     length = run if length is None else length
-    tile = tiles.choose(objects.machine(), outputs // groups, length, run)
+    tile = tiles.choose(machine, outputs // groups, length, run)
     return shape._replace(tile=tile, rest=length % tile.rows)
 
 
@@ -203,6 +213,8 @@ def _blocks(weight, shape):
     o, c = weight.shape[:2]
     split = weight.reshape(shape.groups, o // shape.groups, c, -1).transpose(0, 3, 2, 1)
     split = split.reshape(shape.groups, shape.taps, -1)
+    if shape.padded_out == shape.tile.vectors * shape.tile.lanes == shape.channels_out:
+        return np.ascontiguousarray(split)  # one whole block
     found = np.zeros((shape.groups, shape.group_size), weight.dtype)
     for first, last, block in _places(shape, found):
         block[:, :, : last - first] = split[:, :, first:last]
@@ -223,10 +235,10 @@ def _from_blocks(flat, shape, kernel_shape):
 def _places(shape, flat):
     """Yield each block's first and last channel, and its view (groups, taps, channels) in flat."""
     at = 0
-    for run in shape.block_runs:
-        wide = run.vectors * shape.tile.lanes
-        for k in range(run.blocks):
-            first = run.first + k * wide
+    for blocks in shape.block_runs:
+        wide = blocks.vectors * shape.tile.lanes
+        for k in range(blocks.blocks):
+            first = blocks.first + k * wide
             block = flat[:, at : at + shape.taps * wide].reshape(len(flat), shape.taps, wide)
             at += shape.taps * wide
             yield first, min(first + wide, shape.channels_out), block
@@ -238,8 +250,3 @@ def _bias(bias, shape):
     if bias is not None:
         found[:, : shape.channels_out] = bias.reshape(shape.groups, -1)
     return found
-
-
-def _call(function, count, *arrays):
-    """Call compiled code with the addresses of arrays, which live until it returns."""
-    function(*(a.ctypes.data for a in arrays), count)

@@ -3,7 +3,7 @@
 import contextlib
 import math
 
-from llvmlite import ir
+from llvmlite import binding, ir
 
 FLOAT, INT, POINTER, NOTHING = ir.FloatType(), ir.IntType(64), ir.PointerType(), ir.VoidType()
 _BIT = ir.IntType(1)
@@ -121,6 +121,10 @@ class Function:
         }
         return {name: self.code.load(place, typ=INT) for name, place in places.items()}
 
+    def word(self, pointer, i):
+        """Load integer number i of an array."""
+        return self.code.load(self.code.gep(pointer, [integer(i)], source_etype=INT), typ=INT)
+
     def copy(self, target, source, floats):
         """Copy so many floats."""
         move = self._intrinsic("llvm.memcpy.p0.p0.i64", NOTHING, [POINTER, POINTER, INT, _BIT])
@@ -160,6 +164,16 @@ class Function:
         """Return a * b + c, rounded once."""
         name = f"llvm.fma.v{a.type.count}f32"
         return self.code.call(self._intrinsic(name, a.type, [a.type] * 3), [a, b, c])
+
+    def pause(self):
+        """Tell the core that a loop only waits."""
+        if binding.get_default_triple().startswith(("aarch64", "arm64")):
+            kind = ir.IntType(32)
+            self.code.call(
+                self._intrinsic("llvm.aarch64.hint", NOTHING, [kind]), [kind(1)]
+            )  # yield
+        else:
+            self.code.call(self._intrinsic("llvm.x86.sse2.pause", NOTHING, []), [])
 
     def _intrinsic(self, name, result, types):
         known = self.module.globals.get(name)

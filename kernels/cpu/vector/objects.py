@@ -17,11 +17,11 @@ from pathlib import Path
 import llvmlite
 from llvmlite import binding
 
-from . import emit, microkernel, tiles
 from .tiles import Machine
 
 _lock = threading.Lock()  # LLVM's engine takes one at a time
-_functions: dict = {}  # (kind, shape) -> callable
+_functions: dict = {}  # (kind, shape) -> address
+_callables: dict = {}  # (kind, shape) -> what Python can call
 _LANES = {"512": 16, "256": 8, "128": 4}  # floats in a vector of so many bits
 
 
@@ -63,8 +63,20 @@ def machine():
     return found._replace(lanes=min(found.lanes, _LANES[asked])) if asked != "0" else None
 
 
-def function(kind, shape, write, pointers):
-    """Return the compiled function that ``write(name, shape)`` writes; it releases the lock."""
+def callable_of(kind, shape, write, arguments):
+    """Return what ``write(name, shape)`` writes, to be called from Python, whose lock it releases.
+
+    It takes so many integers or addresses.
+    """
+    known = _callables.get((kind, shape))
+    if known is None:
+        prototype = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)
+        known = _callables[kind, shape] = prototype(function(kind, shape, write))
+    return known
+
+
+def function(kind, shape, write):
+    """Return the address of the compiled function that ``write(name, shape)`` writes."""
     known = _functions.get((kind, shape))
     if known is not None:
         return known
@@ -74,9 +86,7 @@ def function(kind, shape, write, pointers):
             _, engine = _llvm()
             engine.add_object_file(binding.ObjectFileRef.from_data(_object(name, shape, write)))
             engine.finalize_object()
-            types = [ctypes.c_void_p] * pointers + [ctypes.c_int64]
-            prototype = ctypes.CFUNCTYPE(None, *types)
-            _functions[kind, shape] = prototype(engine.get_function_address(name))
+            _functions[kind, shape] = engine.get_function_address(name)
         return _functions[kind, shape]
 
 
@@ -131,8 +141,7 @@ def folder():
 
 @functools.cache
 def _source():
-    files = (Path(module.__file__) for module in (emit, microkernel, tiles))
-    return b"".join(file.read_bytes() for file in files)
+    return b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))
 
 
 def _key(kind, shape):
