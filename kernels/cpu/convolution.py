@@ -25,6 +25,7 @@ import numpy as np
 
 from .. import plain
 from . import _buffers, _depthwise, _parallel
+from ._geometry import is_depthwise, is_generated, steps_of, vector_steps, volume
 from ._jit import njit
 from ._layout import FAST, channels_last, logical, three, volumes
 from .vector import direct
@@ -36,12 +37,12 @@ def conv(x, weight, bias, out_size, window, groups):
     """x (N, C, *IN), weight (O, C/groups, *K), bias (O,) or None -> y (N, O, *OUT)."""
     if x.dtype not in FAST:
         return plain.conv(x, weight, bias, out_size, window, groups)
-    images, out, steps = volumes(channels_last(x)), three(out_size), _steps(window)
+    images, out, steps = volumes(channels_last(x)), three(out_size), steps_of(window)
     y = _buffers.empty((len(images), *out, weight.shape[0]), x.dtype)
-    if _is_generated(y, weight.shape, groups):
-        direct.conv(images, _volume(weight), bias, y, _vector_steps(window), groups)
+    if is_generated(y, weight.shape, groups):
+        direct.conv(images, volume(weight), bias, y, vector_steps(window), groups)
         return logical(y.reshape(len(y), *out_size, weight.shape[0]))
-    if _is_depthwise(weight.shape, groups):
+    if is_depthwise(weight.shape, groups):
         taps = _depthwise.taps(weight, groups)
 
         def work(_, start, stop):
@@ -74,13 +75,13 @@ def conv_grad_x(grad_y, weight, image_shape, window, groups):
     if grad_y.dtype not in FAST:
         return plain.conv_grad_x(grad_y, weight, image_shape, window, groups)
     n, channels, *space = image_shape
-    grads, size, steps = volumes(channels_last(grad_y)), three(window.size), _steps(window)
+    grads, size, steps = volumes(channels_last(grad_y)), three(window.size), steps_of(window)
     out = grads.shape[1:4]
     grad_x = _buffers.empty((n, *three(space), channels), grad_y.dtype)
-    if _is_generated(grads, weight.shape, groups) and direct.turns(_vector_steps(window)):
-        direct.conv_grad_x(grads, _volume(weight), grad_x, _vector_steps(window), groups)
+    if is_generated(grads, weight.shape, groups) and direct.turns(vector_steps(window)):
+        direct.conv_grad_x(grads, volume(weight), grad_x, vector_steps(window), groups)
         return logical(grad_x.reshape(n, *space, channels))
-    if _is_depthwise(weight.shape, groups):
+    if is_depthwise(weight.shape, groups):
         taps = _depthwise.taps(weight, groups)
 
         def work(_, start, stop):
@@ -113,14 +114,14 @@ def conv_grad_weight(grad_y, x, kernel_shape, window, groups):
     if x.dtype not in FAST:
         return plain.conv_grad_weight(grad_y, x, kernel_shape, window, groups)
     images, grads = volumes(channels_last(x)), volumes(channels_last(grad_y))
-    out, size, steps = grads.shape[1:4], three(window.size), _steps(window)
+    out, size, steps = grads.shape[1:4], three(window.size), steps_of(window)
     o, c = kernel_shape[:2]
-    if _is_generated(grads, kernel_shape, groups):
-        vector_steps = _vector_steps(window)
-        grad = direct.conv_grad_weight(grads, images, (o, c, *size), vector_steps, groups)
+    if is_generated(grads, kernel_shape, groups):
+        steps = vector_steps(window)
+        grad = direct.conv_grad_weight(grads, images, (o, c, *size), steps, groups)
         return grad.reshape(kernel_shape)
     pieces = _parallel.chunks(len(images))
-    if _is_depthwise(kernel_shape, groups):
+    if is_depthwise(kernel_shape, groups):
         partial = np.zeros((len(pieces), o // groups, *size, groups), x.dtype)
 
         def work(p, start, stop):
@@ -140,7 +141,7 @@ def conv_grad_weight(grad_y, x, kernel_shape, window, groups):
     with _parallel.one_blas_thread():
         _parallel.run(work, pieces)
     grad = partial.sum(axis=0)
-    if _is_depthwise(kernel_shape, groups):
+    if is_depthwise(kernel_shape, groups):
         grad = np.moveaxis(grad, -1, 0)  # (C, O/C, KD, KH, KW)
     else:
         grad = grad.reshape(groups, math.prod(window.size), c, o // groups).transpose(0, 3, 2, 1)
@@ -155,28 +156,6 @@ def im2col(x, out_size, window):
 def col2im(columns, image_shape, out_size, window):
     """columns (N, C*prod(K), prod(OUT)) -> (N, C, *IN): each number added to its pixel."""
     return plain.col2im(columns, image_shape, out_size, window)
-
-
-def _steps(window):
-    """Return stride, padding before, and dilation of a window, as those of one in a volume."""
-    before = tuple(before for before, _ in window.padding)
-    return three(window.stride), (0,) * (3 - len(before)) + before, three(window.dilation)
-
-
-def _is_generated(y, kernel_shape, groups):
-    """Tell whether code is generated for the convolution that makes y (N, OD, OH, OW, O)."""
-    return not _is_depthwise(kernel_shape, groups) and direct.pays(y.dtype, y.shape, kernel_shape)
-
-
-def _volume(weight):
-    """weight (O, C/groups, *K) -> view (O, C/groups, KD, KH, KW)."""
-    return weight.reshape(*weight.shape[:2], *three(weight.shape[2:]))
-
-
-def _vector_steps(window):
-    """Return the geometry in the form of the generated code."""
-    stride, before, dilation = _steps(window)
-    return direct.Steps(three(window.size), stride, before, dilation)
 
 
 def _rows(images):
@@ -233,7 +212,7 @@ def _memory(start, stop, out, filters):
 def _gatherer(images, out, window, groups):
     """Return (block, g, memory) -> its windows as rows (count, KD*KH*KW*C/groups)."""
     channels = images.shape[4] // groups
-    size, steps = three(window.size), _steps(window)
+    size, steps = three(window.size), steps_of(window)
 
     def gather(block, g, memory):
         shape = (*block.shape, *size, channels)
@@ -258,11 +237,6 @@ def _part(a, g, groups):
     """Return the channels of group g."""
     each = a.shape[-1] // groups
     return slice(g * each, (g + 1) * each)
-
-
-def _is_depthwise(kernel_shape, groups):
-    """Tell whether every filter sees one channel."""
-    return groups > 1 and kernel_shape[1] == 1
 
 
 def _is_pointwise(images, out, window, groups):

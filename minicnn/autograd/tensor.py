@@ -225,18 +225,19 @@ def differentiable(op: Callable[..., Lifted]) -> Callable[..., Tensor]:
     names = tuple(parameters)
     wrapped = {n for n, p in parameters.items() if str(p.annotation).startswith("Tensor")}
     needed = {n for n in wrapped if parameters[n].annotation in ("Tensor", Tensor)}
-    wraps_at = tuple(i for i, n in enumerate(names) if n in wrapped)
+    wraps_at = tuple((i, n in needed) for i, n in enumerate(names) if n in wrapped)
 
     @functools.wraps(op)
     def on_tensors(*args: Any, **kwargs: Any) -> Tensor:
         try:
-            if any(i < len(args) and not isinstance(args[i], Tensor) for i in wraps_at):
-                args = tuple(
-                    _argument(op, names[i], a, needed) if i in wraps_at else a
-                    for i, a in enumerate(args)
-                )
-            for name in wrapped.intersection(kwargs):
-                kwargs[name] = _argument(op, name, kwargs[name], needed)
+            for i, is_needed in wraps_at:
+                if i >= len(args):
+                    break
+                if not isinstance(args[i], Tensor) and (is_needed or args[i] is not None):
+                    args = (*args[:i], _argument(op, names[i], args[i], needed), *args[i + 1 :])
+            if kwargs:
+                for name in wrapped.intersection(kwargs):
+                    kwargs[name] = _argument(op, name, kwargs[name], needed)
             data, pull_backs = op(*args, **kwargs)
             y = Tensor(data)
         except (MinicnnError, *RAW) as error:
@@ -244,16 +245,17 @@ def differentiable(op: Callable[..., Lifted]) -> Callable[..., Tensor]:
             raise
         if _recording.get():
             first = args[0] if args else kwargs.get(names[0])
+            inputs: Sequence[Any] = args
             if isinstance(first, list | tuple) and any(isinstance(t, Tensor) for t in first):
-                inputs: Sequence[Any] = first
-            else:
-                inputs = (*args, *(kwargs.get(n) for n in names[len(args) :])) if kwargs else args
-            y._parents = tuple(
-                (a, pull_back)
-                for a, pull_back in zip(inputs, pull_backs, strict=False)
-                if pull_back is not None and isinstance(a, Tensor) and a.requires_grad
-            )
-            y.requires_grad = bool(y._parents)
+                inputs = first
+            elif kwargs:
+                inputs = (*args, *(kwargs.get(n) for n in names[len(args) :]))
+            parents = []  # a loop, for a generator takes as long as the rest of the door
+            for a, pull_back in zip(inputs, pull_backs, strict=False):
+                if pull_back is not None and isinstance(a, Tensor) and a.requires_grad:
+                    parents.append((a, pull_back))
+            if parents:
+                y._parents, y.requires_grad = tuple(parents), True
         if (watch := watcher.get()) is not None:
             watch(on_tensors, args, kwargs, y)
         return y
@@ -339,6 +341,19 @@ class recording(contextlib.ContextDecorator):  # noqa: N801  (used as a function
 
     def _recreate_cm(self) -> recording:
         return recording(self._on)  # a decorated function may run in several threads at once
+
+
+def is_recording() -> bool:
+    """Tell whether ops record what their results are computed from.
+
+    In a pull-back it tells whether the walk itself is recorded, to be differentiated again.
+
+    Returns
+    -------
+    bool
+        False inside `no_grad`, and in a walk without ``create_graph``.
+    """
+    return _recording.get()
 
 
 def no_grad() -> recording:

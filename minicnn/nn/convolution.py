@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
+
 from minicnn import ops
 from minicnn.autograd import Tensor
+from minicnn.autograd.watching import watcher
 from minicnn.errors import ConfigError
+from minicnn.nn._calls import observer
 from minicnn.nn._parts import Activation, Normalizer, Weighted, check_input, count
 from minicnn.nn.arg_scope import configurable
 from minicnn.nn.init import Initializer, he_normal, zeros
+from minicnn.nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from minicnn.ops._windows import Ints, Padding, Window
+from minicnn.ops.block import conv_block
 
 __all__ = ["Conv1d", "Conv2d", "Conv3d"]
 
@@ -109,7 +115,34 @@ class Convolution(Weighted):
         check_input(self, x, IMAGES[self.axes], (self.axes + 2,), self.in_channels)
         if self.in_channels is None:
             self._set_in_channels(x.shape[1], x.device)
+        if self._is_block(x):
+            return self._block(x)
         return self._finish(self._convolve(x))
+
+    def _is_block(self, x: Tensor) -> bool:
+        """Tell whether convolution and normalisation can be one op: nobody looks in between."""
+        norm = self.normalizer
+        return (
+            type(self)._convolve is Convolution._convolve
+            and isinstance(norm, BatchNorm1d | BatchNorm2d | BatchNorm3d)
+            and norm.training
+            and self.bias is None
+            and len(x) > 1
+            and x.dtype == np.float32
+            and not norm._forward_hooks
+            and watcher.get() is None
+            and observer.get() is None
+        )
+
+    def _block(self, x: Tensor) -> Tensor:
+        """Convolve, normalise and activate in one op, which is much faster in training."""
+        norm, geometry = self.normalizer, (self.stride, self.padding, self.dilation, self.groups)
+        rectified = self.activation is ops.relu
+        z, mean, variance = conv_block(
+            x, self.weight, norm.gamma, norm.beta, norm.epsilon, *geometry, rectified
+        )
+        norm.note(mean, variance, z.size // z.shape[1])
+        return z if rectified or self.activation is None else self.activation(z)
 
     def _convolve(self, x: Tensor) -> Tensor:
         conv = _OPS[self.axes]

@@ -111,12 +111,21 @@ class _BatchNorm(Module):
                 "(batch(..., drop_remainder=True) leaves out a last one of 1), or call eval()"
             )
         y, mean, variance = ops.batch_norm(x, self.gamma, self.beta, self.epsilon)
-        self._update(mean, variance * (values / (values - 1)))
+        self.note(mean, variance, values)
         return y
 
-    def _update(self, mean: Array, variance: Array) -> None:
-        """Move the averages towards the statistics of a batch."""
-        for buffer, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+    def note(self, mean: Array, variance: Array, values: int) -> None:
+        """Move the averages towards the statistics of a batch.
+
+        Parameters
+        ----------
+        mean, variance : ndarray, shape (C,)
+            The batch's; the variance is the biased one.
+        values : int
+            How many values of each channel they were taken of, at least 2.
+        """
+        unbiased = variance * (values / (values - 1))
+        for buffer, batch in ((self.moving_mean, mean), (self.moving_variance, unbiased)):
             moved = self.decay * buffer.data + (1 - self.decay) * batch
             buffer.data = moved.astype(buffer.dtype, copy=False)
         self.updates.data = array_module(self.updates.data).asarray(self.updates.data + 1)

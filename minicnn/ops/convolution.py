@@ -207,11 +207,27 @@ def _convolved(
     groups: int,
 ) -> Lifted:
     """Check the arguments of a convolution, then compute it."""
+    window, out_size, groups = prepare(op, rank, x, weight, bias, stride, padding, dilation, groups)
+    return convolve(x, weight, bias, out_size, window, groups)
+
+
+def prepare(
+    op: str,
+    rank: int,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Ints,
+    padding: Padding,
+    dilation: Ints,
+    groups: int,
+) -> tuple[Window, Shape, int]:
+    """Check the arguments of a convolution; return its window, its output's size and groups."""
     groups = check_groups(op, groups)
     _check_channels(op, rank, x, weight, bias, groups)
     check_kinds(op, x, weight, bias)
     window = Window.of(op, x.shape[2:], weight.shape[2:], stride, padding, dilation)
-    return convolve(x, weight, bias, window.output_size(op, x.shape[2:]), window, groups)
+    return window, window.output_size(op, x.shape[2:]), groups
 
 
 def convolve(
@@ -307,35 +323,48 @@ def check_groups(op: str, groups: int) -> int:
 
 def check_kinds(op: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
     """Refuse operands that are not of one float type on one device."""
-    operands = {"x": x, "weight": weight} | ({} if bias is None else {"bias": bias})
-    if len({t.dtype for t in operands.values()}) > 1 or x.dtype.kind != "f":
-        kinds = ", ".join(f"{name} {t.shape} is {t.dtype}" for name, t in operands.items())
+    b = x if bias is None else bias
+    if not x.dtype == weight.dtype == b.dtype or x.dtype.kind != "f":
+        kinds = _each("is", x=(x, x.dtype), weight=(weight, weight.dtype), bias=(bias, b.dtype))
         raise DTypeError(f"{op}: {kinds}; they must be of one float type: use .astype")
-    if len({t.device for t in operands.values()}) > 1:
-        places = ", ".join(f"{name} {t.shape} is on {t.device}" for name, t in operands.items())
+    if not x.device == weight.device == b.device:
+        places = _each(
+            "is on", x=(x, x.device), weight=(weight, weight.device), bias=(bias, b.device)
+        )
         raise DeviceError(f"{op}: {places}; bring them together: use .to(...)")
+
+
+def _each(verb: str, **operands: tuple[Tensor | None, object]) -> str:
+    """Say of each operand that there is what it is, or where."""
+    return ", ".join(
+        f"{name} {t.shape} {verb} {what}" for name, (t, what) in operands.items() if t is not None
+    )
 
 
 def _check_channels(
     op: str, rank: int, x: Tensor, weight: Tensor, bias: Tensor | None, groups: int
 ) -> None:
     """Refuse operands whose shapes do not fit one another."""
-    shapes = f"x {x.shape}, weight {weight.shape}"
-    if x.ndim != rank + 2 or weight.ndim != rank + 2:
+    image, kernel = x.shape, weight.shape
+    if len(image) != rank + 2 or len(kernel) != rank + 2:
         raise ShapeError(
-            f"{op}: needs x {IMAGES[rank]} and weight (O, C/groups, {WINDOWS[rank]}), got {shapes}"
+            f"{op}: needs x {IMAGES[rank]} and weight (O, C/groups, {WINDOWS[rank]}), "
+            f"got x {image}, weight {kernel}"
         )
-    if 0 in (x.shape[1], *weight.shape[:2]):
-        raise ShapeError(f"{op}: needs at least one channel in and one out, got {shapes}")
-    if x.shape[1] != weight.shape[1] * groups:
+    if 0 in (image[1], *kernel[:2]):
+        raise ShapeError(
+            f"{op}: needs at least one channel in and one out, got x {image}, weight {kernel}"
+        )
+    if image[1] != kernel[1] * groups:
         times = f" x {groups} groups" if groups > 1 else ""
         raise ShapeError(
-            f"{op}: x has {x.shape[1]} channels but weight expects {weight.shape[1]}{times} "
-            f"({shapes}); set in_channels={x.shape[1]}"
+            f"{op}: x has {image[1]} channels but weight expects {kernel[1]}{times} "
+            f"(x {image}, weight {kernel}); set in_channels={image[1]}"
         )
-    if weight.shape[0] % groups:
+    if kernel[0] % groups:
         raise ShapeError(
-            f"{op}: {weight.shape[0]} output channels do not divide into {groups} groups ({shapes})"
+            f"{op}: {kernel[0]} output channels do not divide into {groups} groups "
+            f"(x {image}, weight {kernel})"
         )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ShapeError(

@@ -76,6 +76,22 @@ class Function:
         code.branch(head)
         code.position_at_end(after)
 
+    @contextlib.contextmanager
+    def strides(self, count, step):
+        """Write a loop like `loop`; yield 0, step, 2 * step, ... of so many rounds."""
+        with self.loop(count) as k:
+            yield self.times(k, step)
+
+    @contextlib.contextmanager
+    def pieces(self, total, longest):
+        """Write a loop over pieces of `total`; yield the piece, where it begins, its length."""
+        code = self.code
+        pieces = code.sdiv(code.add(total, code.sub(longest, integer(1))), longest)
+        with self.loop(pieces) as piece:
+            first = code.mul(piece, longest)
+            left = code.sub(total, first)
+            yield piece, first, code.select(code.icmp_signed("<", left, longest), left, longest)
+
     def sums(self, loops, pointers, start, body):
         """Write nested loops that carry vectors in registers; return the vectors at the end.
 
@@ -153,9 +169,12 @@ class Function:
 
     def broadcast(self, pointer, lanes):
         """Load one float into all lanes."""
+        return self.splat(self.code.load(pointer, typ=FLOAT, align=_ALIGNED), lanes)
+
+    def splat(self, number, lanes):
+        """Return one float in all lanes."""
         kind = ir.VectorType(FLOAT, lanes)
         nothing, first = ir.Constant(kind, ir.Undefined), ir.Constant(ir.IntType(32), 0)
-        number = self.code.load(pointer, typ=FLOAT, align=_ALIGNED)
         one = self.code.insert_element(nothing, number, first)
         zeros = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
         return self.code.shuffle_vector(one, nothing, zeros)
@@ -164,6 +183,25 @@ class Function:
         """Return a * b + c, rounded once."""
         name = f"llvm.fma.v{a.type.count}f32"
         return self.code.call(self._intrinsic(name, a.type, [a.type] * 3), [a, b, c])
+
+    def zeros(self, lanes):
+        """Return a vector of zeros."""
+        return ir.Constant(ir.VectorType(FLOAT, lanes), [0.0] * lanes)
+
+    def reciprocal(self, count, lanes):
+        """Return 1 / count of an integer, in all lanes."""
+        one = ir.Constant(FLOAT, 1.0)
+        return self.splat(self.code.fdiv(one, self.code.sitofp(count, FLOAT)), lanes)
+
+    def rectify(self, v):
+        """Return v where it is above 0 or not a number, else 0."""
+        zeros = self.zeros(v.type.count)
+        return self.code.select(self.code.fcmp_ordered("<", v, zeros), zeros, v)
+
+    def where_positive(self, v, g):
+        """Return g where v is above 0, else 0."""
+        zeros = self.zeros(v.type.count)
+        return self.code.select(self.code.fcmp_ordered(">", v, zeros), g, zeros)
 
     def pause(self):
         """Tell the core that a loop only waits."""

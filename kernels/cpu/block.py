@@ -1,0 +1,196 @@
+"""Convolution, batch normalisation and ReLU in few sweeps: what most networks are made of.
+
+Done one after the other, each of the three reads and writes the whole batch, forward and
+backward.  Here a convolution's output is summed up while it is still in the cache, normalisation
+and ReLU are one sweep, and on the way back the gradient by the convolution's output never is in
+main memory at all: it is formed for some images, seen by the weight gradient and by the input
+gradient, and overwritten by that of the next images.
+
+`kernels.plain.block` has the formulas. What `vector` has no code for is computed one by one.
+"""
+
+import functools
+
+import numpy as np
+
+from . import _buffers, _parallel
+from ._geometry import is_generated, vector_steps, volume
+from ._layout import channels_last, logical, three, volumes
+from .activation import relu, relu_grad
+from .convolution import conv, conv_grad_weight, conv_grad_x
+from .normalization import moments, normalize, normalize_grad_x, normalize_sums
+from .vector import channels, direct, objects
+from .vector.program import COUNT, Step, fixed, images_of, left_by, number, of_thread, run
+
+_NEAR = 1 << 16  # bytes of gradients that wait in a thread's own memory
+_CACHE = 1 << 18  # bytes of a convolution's output that are summed up while in the cache
+
+
+def conv_moments(x, weight, out_size, window, groups):
+    """x (N, C, *IN), weight (O, C/groups, *K) -> y (N, O, *OUT), its mean and variance (1, O)."""
+    y = _buffers.empty((len(x), *three(out_size), len(weight)), x.dtype)
+    tile = _tile(y, False)
+    if tile is None or not is_generated(y, weight.shape, groups):
+        y = conv(x, weight, None, out_size, window, groups)
+        return y, *moments(y, False)
+    images = volumes(channels_last(x))
+    tiles = y[0].size // tile.floats
+    group = max(1, min(channels.LONGEST // tiles, _CACHE // y[0].nbytes))
+    records = _records(y, tile, group, 3)
+    steps = direct.conv_steps(images, volume(weight), None, y, vector_steps(window), groups)
+    given = (images_of(y), images_of(records), number(tiles), number(channels.LONGEST), COUNT)
+    run([*steps, Step(channels.function(channels.statistics, tile), given)], len(y), group)
+    mean, variance = _combined(records, tiles, group, y.shape[-1])
+    return logical(y.reshape(len(y), *out_size, len(weight))), mean, variance
+
+
+def normalize_act(y, mean, scale, beta, rectified):
+    """y (N, C, *spatial) -> z of its shape."""
+    tile = _tile_of(y, rectified)
+    if tile is None:
+        v = normalize(y, mean, scale, beta)
+        return relu(v) if rectified else v
+    images = channels_last(y)
+    z = _buffers.empty(images.shape, y.dtype)
+    known = _coefficients(tile, mean, scale, beta)
+    given = images_of(images), images_of(z), fixed(known), _tiles(images, tile), COUNT
+    run([Step(channels.function(channels.normalize, tile), given)], len(y))
+    return logical(z)
+
+
+def normalize_act_sums(grad_z, y, mean, scale, beta, rectified):
+    """Return sum(g) and sum(g * (y - mean)) of each channel, (1, C), where g is dL/dv."""
+    tile = _tile_of(y, rectified)
+    if tile is None:
+        return normalize_sums(_grad_v(grad_z, y, mean, scale, beta, rectified), y, mean)
+    images, grads = channels_last(y), channels_last(grad_z)
+    tiles = images[0].size // tile.floats
+    group = max(1, channels.LONGEST // tiles)
+    records = _records(images, tile, group, 2)
+    known = _coefficients(tile, mean, scale, beta)
+    given = (
+        images_of(grads), images_of(images), fixed(known), images_of(records), number(tiles),
+        number(channels.LONGEST), COUNT,
+    )  # fmt: skip
+    run([Step(channels.function(channels.gradient_sums, tile), given)], len(y), group)
+    starts, _ = _groups(len(y), group)
+    found = records[starts].astype(np.float64).sum(axis=(0, 1))  # (2, floats of a tile)
+    totals, products = found.reshape(2, -1, mean.shape[1]).sum(axis=1)
+    centre = mean[0].astype(np.float32)
+    return totals[None], (products + (centre - mean[0]) * totals)[None]
+
+
+def conv_block_grad(grad_z, y, x, weight, normal, slopes, rectified, window, groups, wanted):
+    """Return dL/dx and dL/dweight, each None unless it is wanted (a pair of bools).
+
+    `normal` is (mean, scale, beta), and `slopes` are a, b, c of dL/dy = a*g + b*(y - mean) + c.
+    """
+    wants_x, wants_weight = wanted
+    tile, geometry = _tile_of(y, rectified), vector_steps(window)
+    images = volumes(channels_last(y))
+    if tile is None or not (is_generated(images, weight.shape, groups) and direct.turns(geometry)):
+        g = _grad_v(grad_z, y, *normal, rectified)
+        grad_y = normalize_grad_x(g, y, normal[0], *slopes)
+        return (
+            conv_grad_x(grad_y, weight, x.shape, window, groups) if wants_x else None,
+            conv_grad_weight(grad_y, x, weight.shape, window, groups) if wants_weight else None,
+        )
+    grads, inputs = volumes(channels_last(grad_z)), volumes(channels_last(x))
+    group = max(1, _NEAR // max(1, images[0].nbytes))
+    near = _buffers.empty((_parallel.threads(), group, *images.shape[1:]), y.dtype)
+    known = np.concatenate([_coefficients(tile, *normal), _slopes(tile, normal[0], *slopes)])
+    given = (
+        images_of(grads), images_of(images), fixed(known), of_thread(near),
+        _tiles(images, tile), COUNT,
+    )  # fmt: skip
+    steps = [Step(channels.function(channels.gradient, tile), given)]
+    grad_x = finish = None
+    if wants_weight:
+        kernel = (*weight.shape[:2], *geometry.size)
+        some, finish = direct.grad_weight_steps(
+            near[0], inputs, kernel, geometry, groups, left_by(near)
+        )
+        steps += some
+    if wants_x:
+        grad_x = _buffers.empty(inputs.shape, x.dtype)
+        steps += direct.grad_x_steps(
+            near[0], volume(weight), grad_x, geometry, groups, left_by(near)
+        )
+        grad_x = logical(grad_x.reshape(len(x), *x.shape[2:], x.shape[1]))
+    run(steps, len(x), group)
+    return grad_x, finish().reshape(weight.shape) if wants_weight else None
+
+
+def _grad_v(grad_z, y, mean, scale, beta, rectified):
+    """Return dL/dv: what passes through the activation."""
+    return relu_grad(grad_z, normalize(y, mean, scale, beta)) if rectified else grad_z
+
+
+def _tile_of(y, rectified):
+    """Return the tile for y (N, C, *spatial), None if there is none."""
+    return _tile(np.moveaxis(y, 1, -1), rectified)
+
+
+def _tile(images, rectified):
+    """Return the tile for images (N, ..., C), None if there is none."""
+    machine = objects.machine()
+    if machine is None or images.dtype != np.float32 or not images.size:
+        return None
+    return channels.choose(machine, images.shape[-1], images[0].size // images.shape[-1], rectified)
+
+
+def _tiles(images, tile):
+    return number(images[0].size // tile.floats)
+
+
+def _coefficients(tile, mean, scale, beta):
+    """Return centre, scale and offset for v; what rounding took from the mean is in the offset."""
+    centre = mean.astype(np.float32)
+    offset = beta + (centre.astype(np.float64) - mean) * scale
+    return np.stack([channels.spread(v[0], tile) for v in (centre, scale, offset)])
+
+
+def _slopes(tile, mean, a, b, c):
+    """Return a, b, c for dL/dy, as of y - centre."""
+    centre = mean.astype(np.float32)
+    moved = c + b * (centre.astype(np.float64) - mean)
+    return np.stack([channels.spread(v[0], tile) for v in (a, b, moved)])
+
+
+@functools.lru_cache(maxsize=256)
+def _groups(images, group):
+    """Return the first image of each group that a program makes, and the groups' sizes."""
+    found = [
+        (first, min(group, stop - first))
+        for start, stop in _parallel.chunks(images)
+        for first in range(start, stop, group)
+    ]
+    return tuple(np.array(column) for column in zip(*found, strict=True))
+
+
+def _records(images, tile, group, rows):
+    """Return room for the records of each group, at the place of its first image."""
+    tiles = images[0].size // tile.floats
+    each = -(-tiles * group // channels.LONGEST)
+    return np.zeros((len(images), each, rows, tile.floats), np.float32)
+
+
+def _combined(records, tiles, group, width):
+    """Return mean and variance (1, C) of what the records say, in float64.
+
+    With n values of mean m and squared deviations q in each, the whole has the mean M = E[m] and
+    the squared deviations sum(q) + sum(n * (m - M)^2) (Chan, Golub and LeVeque, "Updating
+    formulae and a pairwise algorithm for computing sample variances", 1979).
+    """
+    starts, sizes = _groups(len(records), group)
+    each = records.shape[1]
+    left = sizes[:, None] * tiles - np.arange(each) * channels.LONGEST
+    count = np.clip(left, 0, channels.LONGEST).reshape(-1, 1, 1).astype(np.float64)
+    found = records[starts].reshape(len(count), 3, -1, width).astype(np.float64)
+    some = np.maximum(count, 1.0)  # an empty record has zeros everywhere
+    rest = found[:, 1] / some
+    mean, squares = found[:, 0] + rest, found[:, 2] - found[:, 1] * rest
+    total = count.sum() * found.shape[2]
+    whole = (count * mean).sum(axis=(0, 1)) / total
+    variance = (squares + count * (mean - whole) ** 2).sum(axis=(0, 1)) / total
+    return whole[None], np.maximum(variance, 0.0)[None]

@@ -1,0 +1,180 @@
+"""Convolution, batch normalisation and ReLU as one op: the fast path of the layers `Conv2d`, ...
+
+It computes what `conv2d`, `batch_norm` and `relu` compute one after the other, in fewer sweeps
+over memory; see `kernels/cpu/block.py`. Layers use it by themselves (`minicnn.nn.Conv2d` with a
+``normalizer``), and fall back to the three ops where somebody wants to look in between.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minicnn.autograd import Lifted, Tensor, differentiable, grad
+from minicnn.autograd.tensor import is_recording
+from minicnn.backend import Array, array_module, kernels_for
+from minicnn.errors import ShapeError
+from minicnn.ops._standardize import check_epsilon, check_operands
+from minicnn.ops._windows import Ints, Padding
+from minicnn.ops.activation import relu
+from minicnn.ops.convolution import conv1d, conv2d, conv3d, prepare
+from minicnn.ops.normalization import batch_norm
+
+__all__ = ["conv_block"]
+
+_CONVOLUTIONS = {1: conv1d, 2: conv2d, 3: conv3d}
+
+
+def conv_block(
+    x: Tensor,
+    weight: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    epsilon: float = 1e-5,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+    rectified: bool = True,
+) -> tuple[Tensor, Array, Array]:
+    """Convolve, normalise each channel by the batch's own statistics, and rectify.
+
+    ``z = max(0, gamma * (y - mean) / sqrt(var + epsilon) + beta)`` with y the convolution of x,
+    and its mean and (biased) variance over everything but the channels.
+
+    Parameters
+    ----------
+    x : Tensor, shape (N, C, L), (N, C, H, W) or (N, C, D, H, W)
+        A batch.
+    weight : Tensor, shape (O, C / groups, K), (..., KH, KW) or (..., KD, KH, KW)
+        The filters.
+    gamma, beta : Tensor, shape (O,)
+        Scale and shift of each output channel.
+    epsilon : float, default 1e-5
+        Keeps the division defined.
+    stride, padding, dilation, groups
+        As in `minicnn.ops.conv2d`.
+    rectified : bool, default True
+        Whether ReLU follows.
+
+    Returns
+    -------
+    z : Tensor, shape (N, O, ...)
+        Equal to that of the three ops within float32 rounding: the order of some sums differs.
+    mean, var : ndarray of float64, shape (O,)
+        The batch's statistics, for moving averages.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes do not fit, or a channel has a single value: its variance is 0.
+    ConfigError
+        If an option is not of its form.
+    DTypeError
+        If the operands are not of one float type.
+    DeviceError
+        If they are not on one device.
+
+    References
+    ----------
+    Ioffe and Szegedy, "Batch Normalization", ICML 2015, algorithm 1.
+    """
+    options = (epsilon, stride, padding, dilation, groups)
+    saved = _Saved(options, rectified, x.requires_grad, weight.requires_grad)
+    z = _conv_block(x, weight, gamma, beta, saved)
+    return z, saved.mean[0], saved.variance[0]
+
+
+class _Saved:
+    """What a call remembers for its gradients, all of which come from one sweep."""
+
+    mean: Array  # (1, O), float64, as the others
+    variance: Array
+
+    def __init__(
+        self, options: tuple[Any, ...], rectified: bool, wants_x: bool, wants_weight: bool
+    ) -> None:
+        self.options, self.rectified = options, rectified
+        self.wanted = wants_x, wants_weight
+        self._of: Tensor | None = None
+        self._found: dict[str, Array] = {}
+
+    def take(self, name: str, grad_z: Tensor, compute: Any) -> Tensor:
+        """Return dL/d(argument); the first one asked for computes all, and none is kept longer."""
+        if self._of is not grad_z or name not in self._found:
+            self._of, self._found = grad_z, compute(grad_z.data)
+        value = self._found.pop(name)
+        if not self._found:
+            self._of = None
+        return Tensor(value)
+
+    def composed(self, *operands: Tensor) -> Tensor:
+        """Return z by the three ops, for derivatives of the derivatives."""
+        x, weight, gamma, beta = operands
+        epsilon, *geometry = self.options
+        y = _CONVOLUTIONS[x.ndim - 2](x, weight, None, *geometry)
+        v, _, _ = batch_norm(y, gamma, beta, epsilon)
+        return relu(v) if self.rectified else v
+
+
+@differentiable
+def _conv_block(x: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, saved: _Saved) -> Lifted:
+    epsilon, stride, padding, dilation, groups = saved.options
+    op = "conv_block"
+    window, out_size, groups = prepare(
+        op, x.ndim - 2, x, weight, None, stride, padding, dilation, groups
+    )
+    _check(x, weight, gamma, beta, out_size)
+    epsilon, rectified = check_epsilon(op, epsilon), saved.rectified
+    k = kernels_for(x.data)
+    y, mean, var = k.conv_moments(x.data, weight.data, out_size, window, groups)
+    saved.mean, saved.variance = mean, var
+    rstd = 1.0 / array_module(var).sqrt(var + epsilon)
+    scale = gamma.data * rstd
+    normal = mean, scale, beta.data.astype(scale.dtype)[None]
+    z = k.normalize_act(y, *normal, rectified)
+
+    # With v = scale * (y - mean) + beta, g = dL/dv = dL/dz where v > 0, M values in a channel and
+    # s = sum g, p = sum g * (y - mean), as in section 3 of Ioffe and Szegedy:
+    #     dL/dbeta = s,   dL/dgamma = p * rstd,
+    #     dL/dy = scale * (g - s / M - (y - mean) * rstd^2 * p / M)
+    # and from dL/dy those of the convolution, see `convolve`.
+    def gradients(grad_z: Array) -> dict[str, Array]:
+        s, p = k.normalize_act_sums(grad_z, y, *normal, rectified)
+        size = y.size // max(y.shape[1], 1)
+        slopes = scale, -scale * rstd**2 * p / size, -scale * s / size
+        grad_x, grad_weight = k.conv_block_grad(
+            grad_z, y, x.data, weight.data, normal, slopes, rectified, window, groups, saved.wanted
+        )
+        found = {"gamma": (p * rstd)[0].astype(y.dtype), "beta": s[0].astype(y.dtype)}
+        return found | {"x": grad_x, "weight": grad_weight}
+
+    def pull_back(i: int, name: str) -> Any:
+        def pulled(grad_z: Tensor) -> Tensor:
+            if is_recording():
+                operands = x, weight, gamma, beta
+                return grad(saved.composed(*operands), [operands[i]], grad_z, create_graph=True)[0]
+            return saved.take(name, grad_z, gradients)
+
+        return pulled
+
+    return z, tuple(pull_back(i, n) for i, n in enumerate(("x", "weight", "gamma", "beta")))
+
+
+def _check(
+    x: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, out_size: tuple[int, ...]
+) -> None:
+    """Refuse operands that do not fit one another."""
+    if gamma.shape != weight.shape[:1] or beta.shape != weight.shape[:1]:
+        raise ShapeError(
+            f"conv_block: gamma {gamma.shape} and beta {beta.shape} need one value for each of the "
+            f"{weight.shape[0]} output channels (x {x.shape}, weight {weight.shape})"
+        )
+    check_operands("conv_block", x=x, weight=weight, gamma=gamma, beta=beta)
+    values = len(x)
+    for length in out_size:
+        values *= length
+    if values < 2:
+        raise ShapeError(
+            f"conv_block: x {x.shape} gives {values} value(s) a channel; training needs at least "
+            "2: use a larger batch (drop_remainder=True drops a last batch of one), or eval()"
+        )
