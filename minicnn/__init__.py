@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from minicnn import (
+        config,
         data,
         errors,
         estimator,
@@ -46,9 +47,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Tensor", "arg_scope", "check_gradients", "concatenate", "data", "differentiable", "errors",
-    "estimator", "exp", "explain", "get_device", "grad", "interop", "layers", "log", "matmul",
-    "maximum", "metrics", "minimum", "models", "nn", "no_grad", "ops", "optim", "pad",
+    "Tensor", "arg_scope", "check_gradients", "concatenate", "config", "data", "differentiable",
+    "errors", "estimator", "exp", "explain", "get_device", "grad", "interop", "layers", "log",
+    "matmul", "maximum", "metrics", "minimum", "models", "nn", "no_grad", "ops", "optim", "pad",
     "set_device", "sqrt", "stack", "tanh", "visualise", "where",
 ]  # fmt: skip
 
@@ -59,7 +60,7 @@ if not (_root / "minicnn" / "kernels").is_dir() and (_root / "kernels").is_dir()
     __path__.append(str(_root))
 
 _PACKAGES = {
-    "data", "errors", "estimator", "interop", "metrics", "models", "nn", "ops", "optim",
+    "config", "data", "errors", "estimator", "interop", "metrics", "models", "nn", "ops", "optim",
     "visualise",
 }  # fmt: skip
 _HOMES = {

@@ -96,7 +96,7 @@ def conv_block_grad(grad_z, y, x, weight, normal, slopes, rectified, window, gro
             conv_grad_weight(grad_y, x, weight.shape, window, groups) if wants_weight else None,
         )
     grads, inputs = volumes(channels_last(grad_z)), volumes(channels_last(x))
-    group = max(1, _NEAR // max(1, images[0].nbytes))
+    group = max(2, _NEAR // max(1, images[0].nbytes))
     near = _buffers.empty((_parallel.threads(), group, *images.shape[1:]), y.dtype)
     known = np.concatenate([_coefficients(tile, *normal), _slopes(tile, normal[0], *slopes)])
     given = (

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import _buffers, _parallel
-from . import microkernel, objects, tiles
+from . import microkernel, objects, tiles, winograd
 from .program import COUNT, Step, fixed, images_of, of_piece, of_thread, pieces_of, run
 
 _NOTHING = np.empty((1, 0), np.float32)
@@ -37,7 +37,7 @@ def turns(steps):
 
 def conv(images, weight, bias, y, steps, groups):
     """images (N, D, H, W, C), weight (O, C/groups, KD, KH, KW) -> y (N, OD, OH, OW, O), filled."""
-    run(conv_steps(images, weight, bias, y, steps, groups), len(images))
+    run(conv_steps(images, weight, bias, y, steps, groups), len(images), len(images))
 
 
 def conv_steps(images, weight, bias, y, steps, groups, apart=(1, 1, 1), of=images_of):
@@ -46,8 +46,12 @@ def conv_steps(images, weight, bias, y, steps, groups, apart=(1, 1, 1), of=image
     With `apart`, y is every other (third, ...) pixel of an array, in a view. `of` says where the
     images are: `images_of`, or `left_by` where an earlier step left them in a thread's memory.
     """
-    frame = _frame(images.shape[1:], images.strides[:4], y.shape[1:4], y.strides[:4], steps)
-    shape = _shape(weight.shape, groups, steps, frame.padded, apart[2], y.shape[3])
+    if apart == (1, 1, 1) and (m := winograd.side(y.shape, weight.shape, steps, groups)):
+        return winograd.conv_steps(images, weight, bias, y, steps, m, of)
+    together = _together(len(images), weight.shape, groups)
+    strides = images.strides[:4], y.strides[:4]
+    frame = _frame(images.shape[1:], y.shape[1:4], *strides, steps, together)
+    shape = _shape(weight.shape, groups, steps, frame.padded, together, apart[2], y.shape[3])
     arguments = (
         of(images[:, *frame.cut]), of_thread(frame.memory()), fixed(_blocks(weight, shape)),
         fixed(_bias(bias, shape)), images_of(y), fixed(frame.geometry), COUNT,
@@ -58,7 +62,7 @@ def conv_steps(images, weight, bias, y, steps, groups, apart=(1, 1, 1), of=image
 def conv_grad_weight(grads, images, kernel_shape, steps, groups):
     """grads (N, OD, OH, OW, O), images (N, D, H, W, C) -> grad_weight (O, C/groups, *K)."""
     calls, finish = grad_weight_steps(grads, images, kernel_shape, steps, groups)
-    run(calls, len(images))
+    run(calls, len(images), len(images))
     return finish()
 
 
@@ -67,11 +71,19 @@ def grad_weight_steps(grads, images, kernel_shape, steps, groups, of=images_of):
 
     `of` says where the grads are, as in `conv_steps`.
     """
-    frame = _frame(images.shape[1:], images.strides[:4], grads.shape[1:4], grads.strides[:4], steps)
-    shape = _shape(kernel_shape, groups, steps, frame.padded)
+    out_shape = (len(images), *grads.shape[1:])
+    if m := winograd.side(out_shape, kernel_shape, steps, groups):
+        return winograd.grad_weight_steps(grads, images, kernel_shape, steps, m, of)
+    together = _together(min(len(images), len(grads)), kernel_shape, groups)
+    strides = images.strides[:4], grads.strides[:4]
+    frame = _frame(images.shape[1:], grads.shape[1:4], *strides, steps, together)
+    shape = _shape(kernel_shape, groups, steps, frame.padded, together)
+    near = _NOTHING
+    if together > 1:
+        near = _buffers.empty((_parallel.threads(), together * grads[0].size), np.float32)
     partial = np.zeros((pieces_of(len(images)), groups * shape.group_size), np.float32)
     arguments = (
-        images_of(images[:, *frame.cut]), of_thread(frame.memory()), of(grads),
+        images_of(images[:, *frame.cut]), of_thread(frame.memory()), of(grads), of_thread(near),
         of_piece(partial), fixed(frame.geometry), COUNT,
     )  # fmt: skip
     calls = [Step(objects.function("grad_weight", shape, microkernel.grad_weight), arguments)]
@@ -80,7 +92,8 @@ def grad_weight_steps(grads, images, kernel_shape, steps, groups, of=images_of):
 
 def conv_grad_x(grads, weight, grad_x, steps, groups):
     """grads (N, OD, OH, OW, O), weight (O, C/groups, *K) -> grad_x (N, D, H, W, C), filled."""
-    run(grad_x_steps(grads, weight, grad_x, steps, groups), len(grad_x))
+    calls = grad_x_steps(grads, weight, grad_x, steps, groups)
+    run(calls, len(grad_x), len(grad_x) if len(calls) == 1 else 1)
 
 
 def grad_x_steps(grads, weight, grad_x, steps, groups, of=images_of):
@@ -150,7 +163,7 @@ class _Frame(NamedTuple):
 
 
 @functools.lru_cache(maxsize=1024)
-def _frame(image_shape, x_strides, out, y_strides, steps):
+def _frame(image_shape, out, x_strides, y_strides, steps, together):
     """Return the frame of images (D, H, W, C) for outputs (OD, OH, OW); strides are in bytes."""
     cut = tuple(slice(max(0, -b), None) for b in steps.before)
     before = [max(0, b) for b in steps.before]
@@ -160,8 +173,8 @@ def _frame(image_shape, x_strides, out, y_strides, steps):
         for o, s, d, k in zip(out, steps.stride, steps.dilation, steps.size, strict=True)
     ]  # as far as the last window reaches
     ends = [b + n for b, n in zip(before, inside, strict=True)]
-    padded = any(before) or any(r > e for r, e in zip(reach, ends, strict=True))
-    shape = (*map(max, reach, ends), image_shape[3])
+    padded = together > 1 or any(before) or any(r > e for r, e in zip(reach, ends, strict=True))
+    shape = (*map(max, reach, ends), image_shape[3] * together)
     x_image, x_plane, x_row, _ = (s // 4 for s in x_strides)
     y_image, y_plane, y_row, _ = (s // 4 for s in y_strides)
     plane, row = x_plane, x_row
@@ -170,7 +183,7 @@ def _frame(image_shape, x_strides, out, y_strides, steps):
         plane = shape[1] * row
     found = {
         "x_image": x_image, "x_row": x_row, "x_plane": x_plane,
-        "depth": inside[0], "height": inside[1], "x_line": inside[2] * shape[3],
+        "depth": inside[0], "height": inside[1], "x_line": inside[2] * image_shape[3],
         "p_start": before[0] * plane + before[1] * row + before[2] * shape[3],
         "p_row": row, "p_plane": plane,
         "row_step": steps.stride[1] * row, "plane_step": steps.stride[0] * plane,
@@ -183,21 +196,27 @@ def _frame(image_shape, x_strides, out, y_strides, steps):
     return _Frame(cut, padded, shape, inside, geometry)
 
 
-def _shape(kernel_shape, groups, steps, padded, apart=1, length=None):
+def _together(images, kernel_shape, groups):
+    """Return how many images share a vector: two where the channels leave half of it idle."""
+    return 2 if groups == 1 and images > 1 and 2 * kernel_shape[0] <= objects.machine().lanes else 1
+
+
+def _shape(kernel_shape, groups, steps, padded, together, apart=1, length=None):
     """Return what is written into the code; the tile lies along `length` pixels, or the taps."""
-    return _shape_on(objects.machine(), kernel_shape, groups, steps, padded, apart, length)
+    machine = objects.machine()
+    return _shape_on(machine, kernel_shape, groups, steps, padded, together, apart, length)
 
 
 @functools.lru_cache(maxsize=1024)
-def _shape_on(machine, kernel_shape, groups, steps, padded, apart, length):
+def _shape_on(machine, kernel_shape, groups, steps, padded, together, apart, length):
     outputs, channels, *kernel = kernel_shape
     shape = microkernel.Shape(
         channels, outputs // groups, groups, tuple(kernel), steps.stride[2], steps.dilation[2],
-        apart, padded, 0, None,
+        apart, padded, 0, None, together,
     )  # fmt: skip
     _, run = shape.runs
     length = run if length is None else length
-    tile = tiles.choose(machine, outputs // groups, length, run)
+    tile = tiles.choose(machine, shape.lanes_out, length, run)
     return shape._replace(tile=tile, rest=length % tile.rows)
 
 
@@ -213,7 +232,9 @@ def _blocks(weight, shape):
     o, c = weight.shape[:2]
     split = weight.reshape(shape.groups, o // shape.groups, c, -1).transpose(0, 3, 2, 1)
     split = split.reshape(shape.groups, shape.taps, -1)
-    if shape.padded_out == shape.tile.vectors * shape.tile.lanes == shape.channels_out:
+    if shape.together > 1:
+        split = split.repeat(shape.together, axis=2)
+    if shape.padded_out == shape.tile.vectors * shape.tile.lanes == shape.lanes_out:
         return np.ascontiguousarray(split)  # one whole block
     found = np.zeros((shape.groups, shape.group_size), weight.dtype)
     for first, last, block in _places(shape, found):
@@ -225,9 +246,10 @@ def _from_blocks(flat, shape, kernel_shape):
     """Undo `_blocks`."""
     o, c = kernel_shape[:2]
     each = o // shape.groups
-    found = np.empty((shape.groups, shape.taps, each), flat.dtype)
+    found = np.empty((shape.groups, shape.taps, shape.lanes_out), flat.dtype)
     for first, last, block in _places(shape, flat.reshape(shape.groups, -1)):
         found[:, :, first:last] = block[:, :, : last - first]
+    found = found.reshape(shape.groups, shape.taps, each, shape.together).sum(axis=3)
     found = found.reshape(shape.groups, -1, c, each).transpose(0, 3, 2, 1)
     return np.ascontiguousarray(found).reshape(kernel_shape)
 
@@ -241,12 +263,13 @@ def _places(shape, flat):
             first = blocks.first + k * wide
             block = flat[:, at : at + shape.taps * wide].reshape(len(flat), shape.taps, wide)
             at += shape.taps * wide
-            yield first, min(first + wide, shape.channels_out), block
+            yield first, min(first + wide, shape.lanes_out), block
 
 
 def _bias(bias, shape):
     """Return the bias, each group's padded to whole vectors."""
     found = np.zeros((shape.groups, shape.padded_out), np.float32)
     if bias is not None:
-        found[:, : shape.channels_out] = bias.reshape(shape.groups, -1)
+        of_groups = bias.reshape(shape.groups, -1).repeat(shape.together, axis=1)
+        found[:, : shape.lanes_out] = of_groups
     return found

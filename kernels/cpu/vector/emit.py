@@ -167,8 +167,11 @@ class Function:
         some = self._intrinsic(name, NOTHING, types)
         self.code.call(some, [vector, pointer, _ALIGNMENT, _mask(kind.count, valid)])
 
-    def broadcast(self, pointer, lanes):
-        """Load one float into all lanes."""
+    def broadcast(self, pointer, lanes, floats=1):
+        """Load one float into all lanes, or two again and again."""
+        if floats > 1:
+            some = self.load(pointer, floats)
+            return self.code.shuffle_vector(some, some, _order(range(floats), lanes // floats))
         return self.splat(self.code.load(pointer, typ=FLOAT, align=_ALIGNED), lanes)
 
     def splat(self, number, lanes):
@@ -178,6 +181,39 @@ class Function:
         one = self.code.insert_element(nothing, number, first)
         zeros = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
         return self.code.shuffle_vector(one, nothing, zeros)
+
+    def interleave(self, target, a, b, floats, lanes, alone):
+        """Write a0 b0 a1 b1 ...; if `alone` (None: never), zeros stand for b."""
+        code, zeros = self.code, self.zeros(lanes)
+        one = FLOAT(0.0)
+        halves = [
+            _order([k // 2 + k % 2 * lanes for k in range(start, start + lanes)])
+            for start in (0, lanes)
+        ]
+        whole = code.and_(floats, integer(-lanes))
+        with self.loop(whole, lanes) as k:
+            first, second = self.load(self.at(a, k), lanes), self.load(self.at(b, k), lanes)
+            if alone is not None:
+                second = code.select(alone, zeros, second)
+            to = self.at(target, self.times(k, 2))
+            for i, half in enumerate(halves):
+                self.store(code.shuffle_vector(first, second, half), self.at(to, i * lanes))
+        with self.loop(code.sub(floats, whole)) as k:
+            k = code.add(whole, k)
+            first, second = (code.load(self.at(p, k), typ=FLOAT, align=_ALIGNED) for p in (a, b))
+            if alone is not None:
+                second = code.select(alone, one, second)
+            to = self.at(target, self.times(k, 2))
+            for i, number in enumerate((first, second)):
+                code.store(number, self.at(to, i), align=_ALIGNED)
+
+    def apart(self, vector, count):
+        """Return what belongs to each of so many interleaved images."""
+        lanes = range(0, vector.type.count, count)
+        return [
+            self.code.shuffle_vector(vector, vector, _order([lane + k for lane in lanes]))
+            for k in range(count)
+        ]
 
     def fma(self, a, b, c):
         """Return a * b + c, rounded once."""
@@ -219,6 +255,12 @@ class Function:
 
 
 _ALIGNMENT = ir.Constant(ir.IntType(32), _ALIGNED)
+
+
+def _order(lanes, times=1):
+    """Return the constant that says which lanes a shuffle takes, again and again."""
+    numbers = list(lanes) * times
+    return ir.Constant(ir.VectorType(ir.IntType(32), len(numbers)), numbers)
 
 
 def _mask_type(lanes):

@@ -33,11 +33,17 @@ class Shape(NamedTuple):
     padded: bool  # whether images are copied into a frame of zeros first
     rest: int  # pixels of a row (or taps of a run) that are left over by whole tiles
     tile: Tile
+    together: int = 1  # images that share a vector, see `_copy`
 
     @property
     def pitch(self):
         """Floats from one pixel of the input to the next."""
-        return self.channels_in * self.groups
+        return self.channels_in * self.groups * self.together
+
+    @property
+    def lanes_out(self):
+        """Numbers that belong to an output pixel: the channels of a group, of each image."""
+        return self.channels_out * self.together
 
     @property
     def runs(self):
@@ -51,7 +57,7 @@ class Shape(NamedTuple):
         """The blocks of output channels: all of V vectors, and a last one of what is left."""
         lanes = self.tile.lanes
         wide = lanes * self.tile.vectors
-        count, left = divmod(self.channels_out, wide)
+        count, left = divmod(self.lanes_out, wide)
         found = [BlockRun(0, count, self.tile.vectors, lanes)] if count else []
         if left:
             vectors = -(-left // lanes)
@@ -90,9 +96,10 @@ def forward(name, shape):
     x, frame, weights, bias, y, geometry, count = f.args
     g = f.integers(geometry, GEOMETRY)
     whole = f.code.sub(g["out_width"], integer(shape.rest))
-    with f.loop(count) as n:
-        source = _input(f, shape, g, x, frame, n)
-        target = f.at(y, f.times(n, g["y_image"]))
+    with f.loop(count, shape.together) as n:
+        ns = _images(f, shape, n, count)
+        source = _input(f, shape, g, x, frame, ns)
+        targets = [f.at(y, f.times(k, g["y_image"])) for k in ns]
         for group, run, block in _every_block(f, shape):
             w = _weights_of(f, shape, weights, group, run, block)
             b = f.at(bias, _channel(f, shape, group, run, block, shape.padded_out))
@@ -102,11 +109,12 @@ def forward(name, shape):
                     source, f.times(d, g["plane_step"]), f.times(h, g["row_step"]),
                     f.times(group, shape.channels_in),
                 )  # fmt: skip
-                y_row = f.at(target, f.times(d, g["y_plane"]), f.times(h, g["y_row"]), channel)
+                along = f.times(d, g["y_plane"]), f.times(h, g["y_row"]), channel
+                y_rows = [f.at(target, *along) for target in targets]
                 with f.loop(whole, shape.tile.rows) as j:
-                    _outputs(f, shape, g, run, (x_row, w, b, y_row), j, shape.tile.rows)
+                    _outputs(f, shape, g, run, (x_row, w, b, y_rows), j, shape.tile.rows)
                 if shape.rest:
-                    _outputs(f, shape, g, run, (x_row, w, b, y_row), whole, shape.rest)
+                    _outputs(f, shape, g, run, (x_row, w, b, y_rows), whole, shape.rest)
     f.code.ret_void()
     return f.module
 
@@ -114,25 +122,35 @@ def forward(name, shape):
 def _outputs(f, shape, g, run, pointers, j, rows):
     """Write a tile of the output: `rows` pixels from j on, times the channels of a block."""
     vectors, valid = run.vectors, run.valid
-    x_row, weights, bias, y_row = pointers
+    x_row, weights, bias, y_rows = pointers
     lanes, step_x = shape.tile.lanes, shape.step * shape.pitch
     step_y = shape.apart * shape.channels_out * shape.groups
     start = [f.load(f.at(bias, v * lanes), lanes) for v in range(vectors)] * rows
-    body = _products(f, [t * step_x for t in range(rows)], vectors, lanes)
+    body = _products(f, shape, [t * step_x for t in range(rows)], vectors)
     here = f.at(x_row, f.times(j, step_x))
     sums = f.sums(_taps(shape, g, vectors * lanes), [here, weights], start, body)
-    _store(f, sums, f.at(y_row, f.times(j, step_y)), step_y, vectors, valid)
+    if shape.together == 1:
+        _store(f, sums, f.at(y_rows[0], f.times(j, step_y)), step_y, vectors, valid)
+    else:
+        parts = zip(*(f.apart(v, shape.together) for v in sums), strict=True)
+        for y_row, part in zip(y_rows, parts, strict=True):
+            _store(f, part, f.at(y_row, f.times(j, step_y)), step_y, 1, shape.channels_out)
 
 
 def grad_weight(name, shape):
-    """Write ``name(x, frame, grad_y, sums, geometry, count)``: adds to the weights' gradient."""
-    f = Function(name, 5, 1)
-    x, frame, grad_y, sums, geometry, count = f.args
+    """Write ``name(x, frame, grad_y, near, sums, geometry, count)``: adds to the gradient.
+
+    `near` is room for the interleaved gradients of images that share a vector.
+    """
+    f = Function(name, 6, 1)
+    x, frame, grad_y, near, sums, geometry, count = f.args
     g = f.integers(geometry, GEOMETRY)
     (runs, run_step), taps = shape.runs
-    with f.loop(count) as n:
-        source = _input(f, shape, g, x, frame, n)
-        grads = f.at(grad_y, f.times(n, g["y_image"]))
+    with f.loop(count, shape.together) as n:
+        ns = _images(f, shape, n, count)
+        alone = None if shape.together == 1 else f.code.icmp_signed("==", ns[-1], n)
+        source = _input(f, shape, g, x, frame, ns, alone)
+        grads = _gradients(f, shape, g, grad_y, near, ns, alone)
         for group, run, block in _every_block(f, shape):
             to = _weights_of(f, shape, sums, group, run, block)
             g_block = f.at(grads, _channel(f, shape, group, run, block, shape.channels_out))
@@ -157,34 +175,71 @@ def _weights(f, shape, g, run, pointers, j, rows):
     """Write a tile of the weights' gradient: `rows` taps from j on, times a block's channels."""
     vectors, valid = run.vectors, run.valid
     x_run, g_block, sums = pointers
-    lanes, step_y = shape.tile.lanes, shape.channels_out * shape.groups
+    lanes, step_y = shape.tile.lanes, shape.lanes_out * shape.groups
     wide = vectors * lanes
+    y_row, y_plane = g["y_row"], g["y_plane"]
+    if shape.together > 1:  # they were copied without gaps
+        y_row = f.times(g["out_width"], step_y)
+        y_plane = f.times(g["out_height"], y_row)
     pixels = [
-        (g["out_depth"], (g["plane_step"], g["y_plane"]), 1),
-        (g["out_height"], (g["row_step"], g["y_row"]), 1),
+        (g["out_depth"], (g["plane_step"], y_plane), 1),
+        (g["out_height"], (g["row_step"], y_row), 1),
         (g["out_width"], (shape.step * shape.pitch, step_y), 1),
     ]
     target = f.at(sums, f.times(j, wide))
     places = [t * wide + v * lanes for t in range(rows) for v in range(vectors)]
     start = [f.load(f.at(target, place), lanes) for place in places]
-    body = _products(f, range(rows), vectors, lanes, valid)
-    found = f.sums(pixels, [f.at(x_run, j), g_block], start, body)
+    body = _products(f, shape, [t * shape.together for t in range(rows)], vectors, valid)
+    found = f.sums(pixels, [f.at(x_run, f.times(j, shape.together)), g_block], start, body)
     _store(f, found, target, wide, vectors, lanes)
 
 
-def _input(f, shape, g, x, frame, n):
+def _images(f, shape, n, count):
+    """Return the numbers of the images that share a vector; the last one may stand in for two."""
+    last = f.code.sub(count, integer(1))
+    following = [f.code.add(n, integer(k)) for k in range(1, shape.together)]
+    return [n, *(f.code.select(f.code.icmp_signed("<", k, last), k, last) for k in following)]
+
+
+def _input(f, shape, g, x, frame, ns, alone=None):
     """Return where the image to be convolved is: in its place, or copied into the frame."""
-    image = f.at(x, f.times(n, g["x_image"]))
+    images = [f.at(x, f.times(n, g["x_image"])) for n in ns]
     if not shape.padded:
-        return image
+        return images[0]
     inside = f.at(frame, g["p_start"])
     with f.loop(g["depth"]) as d, f.loop(g["height"]) as h:
-        f.copy(
-            f.at(inside, f.times(d, g["p_plane"]), f.times(h, g["p_row"])),
-            f.at(image, f.times(d, g["x_plane"]), f.times(h, g["x_row"])),
-            g["x_line"],
-        )
+        along = f.times(d, g["x_plane"]), f.times(h, g["x_row"])
+        to = f.at(inside, f.times(d, g["p_plane"]), f.times(h, g["p_row"]))
+        _copy(f, shape, to, [f.at(image, *along) for image in images], g["x_line"], alone)
     return frame
+
+
+def _gradients(f, shape, g, grad_y, near, ns, alone):
+    """Return where the gradients are: in their place, or interleaved."""
+    images = [f.at(grad_y, f.times(n, g["y_image"])) for n in ns]
+    if shape.together == 1:
+        return images[0]
+    line = f.times(g["out_width"], shape.channels_out * shape.groups)
+    with f.loop(g["out_depth"]) as d, f.loop(g["out_height"]) as h:
+        along = f.times(d, g["y_plane"]), f.times(h, g["y_row"])
+        row = f.plus(f.times(d, g["out_height"]), h)
+        to = f.at(near, f.times(f.times(row, line), shape.together))
+        _copy(f, shape, to, [f.at(image, *along) for image in images], line, alone)
+    return near
+
+
+def _copy(f, shape, target, sources, floats, alone):
+    """Copy a line of an image, or interleave two: a0 b0 a1 b1 ..., with zeros for b if `alone`.
+
+    With 8 channels, half of a vector of 16 lanes would lie idle.  Instead two images share it:
+    every number of the frame is a pair, every weight is there twice, and the sums of the two
+    images never meet.  (Two pixels of one image could share it as well, with zeros among the
+    weights; but zero times infinity is not a number, which would then appear beside infinities.)
+    """
+    if shape.together == 1:
+        f.copy(target, sources[0], floats)
+    else:
+        f.interleave(target, *sources, floats, shape.tile.lanes, alone)
 
 
 def _every_block(f, shape):
@@ -215,12 +270,13 @@ def _taps(shape, g, wide):
         (shape.kernel[0], (g["kernel_plane"], shape.kernel[1] * row), 1),
         (shape.kernel[1], (g["kernel_row"], row), 1),
         (runs, (run_step, run * wide), 1),
-        (run, (1, wide), shape.tile.unroll),
+        (run, (shape.together, wide), shape.tile.unroll),
     ]
 
 
-def _products(f, x_steps, vectors, lanes, valid=None):
+def _products(f, shape, x_steps, vectors, valid=None):
     """Return the body of the sums: T pixels times V vectors."""
+    lanes = shape.tile.lanes
 
     def body(pointers, sums):
         x, w = pointers
@@ -228,7 +284,7 @@ def _products(f, x_steps, vectors, lanes, valid=None):
         ws = [
             f.load(f.at(w, v * lanes), lanes, valid if v == last else None) for v in range(vectors)
         ]
-        pixels = [f.broadcast(f.at(x, step), lanes) for step in x_steps]
+        pixels = [f.broadcast(f.at(x, step), lanes, shape.together) for step in x_steps]
         factors = [(pixel, w) for pixel in pixels for w in ws]
         return [f.fma(a, b, c) for (a, b), c in zip(factors, sums, strict=True)]
 
