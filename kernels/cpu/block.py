@@ -44,6 +44,32 @@ def conv_moments(x, weight, out_size, window, groups):
     return logical(y.reshape(len(y), *out_size, len(weight))), mean, variance
 
 
+def conv_act(x, weight, bias, normal, rectified, out_size, window, groups):
+    """x (N, C, *IN) -> z (N, O, *OUT); `normal` is (mean, scale, beta), or None for v = y."""
+    z = _buffers.empty((len(x), *three(out_size), len(weight)), x.dtype)
+    tile = _tile(z, rectified)
+    if tile is None or not is_generated(z, weight.shape, groups):
+        y = conv(x, weight, bias, out_size, window, groups)
+        if normal is not None:
+            return normalize_act(y, *normal, rectified)
+        return relu(y) if rectified else y
+    images = volumes(channels_last(x))
+    steps = direct.conv_steps(images, volume(weight), bias, z, vector_steps(window), groups)
+    if normal is not None or rectified:
+        known = _coefficients(tile, *(_unchanged(len(weight)) if normal is None else normal))
+        given = images_of(z), images_of(z), fixed(known), _tiles(z, tile), COUNT
+        steps.append(Step(channels.function(channels.normalize, tile), given))
+    run(steps, len(z), max(2, _CACHE // z[0].nbytes))
+    return logical(z.reshape(len(z), *out_size, len(weight)))
+
+
+@functools.lru_cache(maxsize=256)
+def _unchanged(channels_out):
+    """Return mean, scale and beta for v = y."""
+    zeros = np.zeros((1, channels_out))
+    return zeros, np.ones((1, channels_out)), zeros
+
+
 def normalize_act(y, mean, scale, beta, rectified):
     """y (N, C, *spatial) -> z of its shape."""
     tile = _tile_of(y, rectified)
@@ -98,7 +124,7 @@ def conv_block_grad(grad_z, y, x, weight, normal, slopes, rectified, window, gro
     grads, inputs = volumes(channels_last(grad_z)), volumes(channels_last(x))
     group = max(2, _NEAR // max(1, images[0].nbytes))
     near = _buffers.empty((_parallel.threads(), group, *images.shape[1:]), y.dtype)
-    known = np.concatenate([_coefficients(tile, *normal), _slopes(tile, normal[0], *slopes)])
+    known = _coefficients(tile, *normal, *slopes)
     given = (
         images_of(grads), images_of(images), fixed(known), of_thread(near),
         _tiles(images, tile), COUNT,
@@ -143,29 +169,31 @@ def _tiles(images, tile):
     return number(images[0].size // tile.floats)
 
 
-def _coefficients(tile, mean, scale, beta):
-    """Return centre, scale and offset for v; what rounding took from the mean is in the offset."""
-    centre = mean.astype(np.float32)
-    offset = beta + (centre.astype(np.float64) - mean) * scale
-    return np.stack([channels.spread(v[0], tile) for v in (centre, scale, offset)])
+def _coefficients(tile, mean, scale, beta, *slopes):
+    """Return centre, scale and offset of v along a tile, and those of dL/dy if there are slopes.
 
-
-def _slopes(tile, mean, a, b, c):
-    """Return a, b, c for dL/dy, as of y - centre."""
-    centre = mean.astype(np.float32)
-    moved = c + b * (centre.astype(np.float64) - mean)
-    return np.stack([channels.spread(v[0], tile) for v in (a, b, moved)])
+    What rounding takes from the mean is given back by the offsets.
+    """
+    count, width = 3 + len(slopes), mean.shape[1]
+    found = np.empty((count, tile.floats // width, width), np.float32)
+    found[0] = centre = mean.astype(np.float32)
+    lost = centre - mean
+    found[1], found[2] = scale, beta + lost * scale
+    if slopes:
+        found[3], found[4], found[5] = slopes[0], slopes[1], slopes[2] + lost * slopes[1]
+    return found
 
 
 @functools.lru_cache(maxsize=256)
 def _groups(images, group):
-    """Return the first image of each group that a program makes, and the groups' sizes."""
+    """Return the first image of each group that a program makes (an array), and their sizes."""
     found = [
         (first, min(group, stop - first))
         for start, stop in _parallel.chunks(images)
         for first in range(start, stop, group)
     ]
-    return tuple(np.array(column) for column in zip(*found, strict=True))
+    firsts, sizes = zip(*found, strict=True)
+    return np.array(firsts), sizes
 
 
 def _records(images, tile, group, rows):
@@ -183,14 +211,22 @@ def _combined(records, tiles, group, width):
     formulae and a pairwise algorithm for computing sample variances", 1979).
     """
     starts, sizes = _groups(len(records), group)
-    each = records.shape[1]
-    left = sizes[:, None] * tiles - np.arange(each) * channels.LONGEST
-    count = np.clip(left, 0, channels.LONGEST).reshape(-1, 1, 1).astype(np.float64)
-    found = records[starts].reshape(len(count), 3, -1, width).astype(np.float64)
-    some = np.maximum(count, 1.0)  # an empty record has zeros everywhere
-    rest = found[:, 1] / some
-    mean, squares = found[:, 0] + rest, found[:, 2] - found[:, 1] * rest
-    total = count.sum() * found.shape[2]
-    whole = (count * mean).sum(axis=(0, 1)) / total
-    variance = (squares + count * (mean - whole) ** 2).sum(axis=(0, 1)) / total
-    return whole[None], np.maximum(variance, 0.0)[None]
+    counts = _counts(sizes, tiles, records.shape[1], records.shape[3] // width)
+    shift, rest, squares = (
+        records[starts, :, k].reshape(-1, width).astype(np.float64) for k in range(3)
+    )
+    some = np.maximum(counts, 1.0)[:, None]  # an empty record has zeros everywhere
+    rest_mean = rest / some
+    mean = shift + rest_mean
+    total = counts.sum()
+    whole = counts @ mean / total
+    off = mean - whole
+    squared = (squares - rest * rest_mean).sum(axis=0) + counts @ (off * off)
+    return whole[None], (np.maximum(squared, 0.0) / total)[None]
+
+
+@functools.lru_cache(maxsize=256)
+def _counts(sizes, tiles, each, lanes):
+    """Return how many values each lane of each record stands for."""
+    left = np.array(sizes)[:, None] * tiles - np.arange(each) * channels.LONGEST
+    return np.clip(left, 0, channels.LONGEST).astype(np.float64).reshape(-1).repeat(lanes)

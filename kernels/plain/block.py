@@ -15,6 +15,14 @@ def conv_moments(x, weight, out_size, window, groups):
     return y, *moments(y, False)
 
 
+def conv_act(x, weight, bias, normal, rectified, out_size, window, groups):
+    """x (N, C, *IN) -> z (N, O, *OUT); `normal` is (mean, scale, beta), or None for v = y."""
+    y = conv(x, weight, bias, out_size, window, groups)
+    if normal is not None:
+        return normalize_act(y, *normal, rectified)
+    return relu(y) if rectified else y
+
+
 def normalize_act(y, mean, scale, beta, rectified):
     """y (N, C, *spatial) -> z of its shape."""
     v = normalize(y, mean, scale, beta)

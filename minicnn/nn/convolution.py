@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
 
 from minicnn import ops
 from minicnn.autograd import Tensor
+from minicnn.autograd.tensor import is_recording
 from minicnn.autograd.watching import watcher
 from minicnn.errors import ConfigError
 from minicnn.nn._calls import observer
@@ -16,7 +18,7 @@ from minicnn.nn.arg_scope import configurable
 from minicnn.nn.init import Initializer, he_normal, zeros
 from minicnn.nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from minicnn.ops._windows import Ints, Padding, Window
-from minicnn.ops.block import conv_block
+from minicnn.ops.block import conv_act, conv_block
 
 __all__ = ["Conv1d", "Conv2d", "Conv3d"]
 
@@ -115,33 +117,43 @@ class Convolution(Weighted):
         check_input(self, x, IMAGES[self.axes], (self.axes + 2,), self.in_channels)
         if self.in_channels is None:
             self._set_in_channels(x.shape[1], x.device)
-        if self._is_block(x):
-            return self._block(x)
-        return self._finish(self._convolve(x))
+        block = self._block_for(x)
+        return self._finish(self._convolve(x)) if block is None else block(x)
 
-    def _is_block(self, x: Tensor) -> bool:
-        """Tell whether convolution and normalisation can be one op: nobody looks in between."""
+    def _block_for(self, x: Tensor) -> Callable[[Tensor], Tensor] | None:
+        """Return what does the whole layer in one op; None where somebody looks in between."""
         norm = self.normalizer
-        return (
-            type(self)._convolve is Convolution._convolve
-            and isinstance(norm, BatchNorm1d | BatchNorm2d | BatchNorm3d)
-            and norm.training
-            and self.bias is None
-            and len(x) > 1
-            and x.dtype == np.float32
-            and not norm._forward_hooks
-            and watcher.get() is None
-            and observer.get() is None
-        )
+        normalizes = isinstance(norm, BatchNorm1d | BatchNorm2d | BatchNorm3d)
+        if (
+            not (norm is None or (normalizes and not norm._forward_hooks))
+            or x.dtype != np.float32
+            or type(self)._convolve is not Convolution._convolve
+            or watcher.get() is not None
+            or observer.get() is not None
+        ):
+            return None
+        if normalizes and norm.training:
+            return self._learn if self.bias is None and len(x) > 1 else None
+        if is_recording() and (x.requires_grad or any(p.requires_grad for p in self.parameters())):
+            return None
+        return self._infer if normalizes or self.activation is ops.relu else None
 
-    def _block(self, x: Tensor) -> Tensor:
-        """Convolve, normalise and activate in one op, which is much faster in training."""
+    def _learn(self, x: Tensor) -> Tensor:
+        """Convolve, normalise by the batch's statistics and activate."""
         norm, geometry = self.normalizer, (self.stride, self.padding, self.dilation, self.groups)
         rectified = self.activation is ops.relu
         z, mean, variance = conv_block(
             x, self.weight, norm.gamma, norm.beta, norm.epsilon, *geometry, rectified
         )
         norm.note(mean, variance, z.size // z.shape[1])
+        return z if rectified or self.activation is None else self.activation(z)
+
+    def _infer(self, x: Tensor) -> Tensor:
+        """Convolve, normalise by the moving averages and activate, without gradients."""
+        geometry = self.stride, self.padding, self.dilation, self.groups
+        normal = None if self.normalizer is None else self.normalizer.affine()
+        rectified = self.activation is ops.relu
+        z = conv_act(x, self.weight, self.bias, normal, *geometry, rectified)
         return z if rectified or self.activation is None else self.activation(z)
 
     def _convolve(self, x: Tensor) -> Tensor:

@@ -114,6 +114,26 @@ class _BatchNorm(Module):
         self.note(mean, variance, values)
         return y
 
+    def affine(self) -> tuple[Array, Array, Array]:
+        """Return the affine map that this layer is in evaluation.
+
+        Returns
+        -------
+        mean, scale, beta : ndarray of float64, shape (1, C)
+            The layer is ``(x - mean) * scale + beta``.
+
+        Warns
+        -----
+        UserWarning
+            Once, if the moving averages were never updated.
+        """
+        self._warn_if_untouched()
+        mean, variance, gamma, beta = (
+            t.data.astype(np.float64)[None]
+            for t in (self.moving_mean, self.moving_variance, self.gamma, self.beta)
+        )
+        return mean, gamma / (variance + self.epsilon) ** 0.5, beta
+
     def note(self, mean: Array, variance: Array, values: int) -> None:
         """Move the averages towards the statistics of a batch.
 

@@ -19,7 +19,7 @@ from minicnn.ops.activation import relu
 from minicnn.ops.convolution import conv1d, conv2d, conv3d, prepare
 from minicnn.ops.normalization import batch_norm
 
-__all__ = ["conv_block"]
+__all__ = ["conv_act", "conv_block"]
 
 _CONVOLUTIONS = {1: conv1d, 2: conv2d, 3: conv3d}
 
@@ -82,6 +82,63 @@ def conv_block(
     saved = _Saved(options, rectified, x.requires_grad, weight.requires_grad)
     z = _conv_block(x, weight, gamma, beta, saved)
     return z, saved.mean[0], saved.variance[0]
+
+
+def conv_act(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    normal: tuple[Array, Array, Array] | None = None,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+    rectified: bool = True,
+) -> Tensor:
+    """Convolve, normalise by known statistics and rectify, for inference: it has no gradient.
+
+    ``z = max(0, (y - mean) * scale + beta)`` with y the convolution of x: batch normalisation is
+    folded into one affine map.
+
+    Parameters
+    ----------
+    x : Tensor, shape (N, C, L), (N, C, H, W) or (N, C, D, H, W)
+        A batch.
+    weight : Tensor, shape (O, C / groups, K), (..., KH, KW) or (..., KD, KH, KW)
+        The filters.
+    bias : Tensor, shape (O,), or None
+        Added to every pixel of an output channel.
+    normal : tuple of three ndarray of float64, shape (1, O), optional
+        mean, scale = gamma / sqrt(variance + epsilon), and beta; by default y stays as it is.
+    stride, padding, dilation, groups
+        As in `minicnn.ops.conv2d`.
+    rectified : bool, default True
+        Whether ReLU follows.
+
+    Returns
+    -------
+    Tensor, shape (N, O, ...)
+        Equal to that of the separate ops within float32 rounding; a constant for autograd.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes do not fit.
+    ConfigError
+        If an option is not of its form.
+    DTypeError
+        If the operands are not of one float type.
+    DeviceError
+        If they are not on one device.
+    """
+    window, out_size, groups = prepare(
+        "conv_act", x.ndim - 2, x, weight, bias, stride, padding, dilation, groups
+    )
+    added = None if bias is None else bias.data
+    z = kernels_for(x.data).conv_act(
+        x.data, weight.data, added, normal, rectified, out_size, window, groups
+    )
+    return Tensor(z)
 
 
 class _Saved:

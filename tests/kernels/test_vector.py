@@ -81,9 +81,9 @@ SHAPES = {
     "the kernel as large as the image": (2, 3, 4, (5, 6), (5, 6), 1, 0, 1, 1),
     "no images": (0, 3, 4, (5, 6), (3, 3), 1, 1, 1, 1),
     "more images than pieces of work": (19, 2, 8, (4, 4), (3, 3), 1, 1, 1, 1),
-    "three images, two of which share vectors": (3, 4, 5, (5, 6), (3, 3), 1, 1, 1, 1),
+    "images that share vectors, and some that do not": (41, 4, 5, (5, 6), (3, 3), 1, 1, 1, 1),
     "images that share vectors, strided": (39, 3, 4, (5, 7), (3, 3), 2, 1, 1, 1),
-    "images that share vectors, lines of whole ones": (2, 8, 8, (3, 16), (3, 3), 1, 1, 1, 1),
+    "images that share vectors, lines of whole ones": (32, 8, 8, (3, 16), (3, 3), 1, 1, 1, 1),
 }
 CASES = 25  # of each proof that are sent through the generated code
 MACHINES = {512: tiles.Machine(16, 32), 256: tiles.Machine(8, 16), 128: tiles.Machine(4, 16)}

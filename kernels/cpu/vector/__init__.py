@@ -12,8 +12,9 @@ stay in registers from the first product to the last::
 
     acc[t][v] = fma(broadcast(x[pixel t, tap]), weight[tap, channels v], acc[t][v])
 
-It takes T*V registers for the sums, V for the weights, one for the pixel: T*V + V + 1 must
-not exceed the 32 (AVX-512, NEON) or 16 (AVX2, SSE) there are.
+It takes T*V registers for the sums, V for the weights, and with V > 1, where each pixel is used
+several times, T for the pixels (one otherwise): T*V + V + T must not exceed the 32 (AVX-512, NEON)
+or 16 (AVX2, SSE) there are.
 
 **Latency.**  An FMA takes 4 cycles, and the next one onto the same sum has to wait for it.
 Two units times 4 cycles ask for at least 8 sums: T*V >= 8.

@@ -21,8 +21,6 @@ import functools
 import math
 from typing import NamedTuple
 
-import numpy as np
-
 from . import objects
 from .emit import Function
 
@@ -61,11 +59,6 @@ def choose(machine, channels, pixels, rectified):
             return Tile(lanes, vectors * times, rectified)
         lanes //= 2
     return None
-
-
-def spread(values, tile):
-    """values (C,) -> float32, again and again along a tile."""
-    return np.tile(np.asarray(values, np.float32), tile.floats // len(values))
 
 
 def statistics(name, tile):

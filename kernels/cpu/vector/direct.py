@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import _buffers, _parallel
-from . import microkernel, objects, tiles, winograd
+from . import depthwise, microkernel, objects, tiles, winograd
 from .program import COUNT, Step, fixed, images_of, of_piece, of_thread, pieces_of, run
 
 _NOTHING = np.empty((1, 0), np.float32)
@@ -48,9 +48,11 @@ def conv_steps(images, weight, bias, y, steps, groups, apart=(1, 1, 1), of=image
     """
     if apart == (1, 1, 1) and (m := winograd.side(y.shape, weight.shape, steps, groups)):
         return winograd.conv_steps(images, weight, bias, y, steps, m, of)
-    together = _together(len(images), weight.shape, groups)
+    together = _together(len(y), weight.shape, groups)
     strides = images.strides[:4], y.strides[:4]
     frame = _frame(images.shape[1:], y.shape[1:4], *strides, steps, together)
+    if depthwise.fits(weight.shape, groups):
+        return depthwise.conv_steps(frame, images, weight, bias, y, steps, apart[2], of)
     shape = _shape(weight.shape, groups, steps, frame.padded, together, apart[2], y.shape[3])
     arguments = (
         of(images[:, *frame.cut]), of_thread(frame.memory()), fixed(_blocks(weight, shape)),
@@ -74,9 +76,11 @@ def grad_weight_steps(grads, images, kernel_shape, steps, groups, of=images_of):
     out_shape = (len(images), *grads.shape[1:])
     if m := winograd.side(out_shape, kernel_shape, steps, groups):
         return winograd.grad_weight_steps(grads, images, kernel_shape, steps, m, of)
-    together = _together(min(len(images), len(grads)), kernel_shape, groups)
+    together = _together(len(images), kernel_shape, groups)
     strides = images.strides[:4], grads.strides[:4]
     frame = _frame(images.shape[1:], grads.shape[1:4], *strides, steps, together)
+    if depthwise.fits(kernel_shape, groups):
+        return depthwise.grad_weight_steps(frame, grads, images, kernel_shape, steps, of)
     shape = _shape(kernel_shape, groups, steps, frame.padded, together)
     near = _NOTHING
     if together > 1:
@@ -197,8 +201,12 @@ def _frame(image_shape, out, x_strides, y_strides, steps, together):
 
 
 def _together(images, kernel_shape, groups):
-    """Return how many images share a vector: two where the channels leave half of it idle."""
-    return 2 if groups == 1 and images > 1 and 2 * kernel_shape[0] <= objects.machine().lanes else 1
+    """Return how many images share a vector: two where the channels leave half of it idle.
+
+    And where a piece of work has that many, for an image without company is computed twice.
+    """
+    idle = groups == 1 and 2 * kernel_shape[0] <= objects.machine().lanes
+    return 2 if idle and images >= 2 * pieces_of(images) else 1
 
 
 def _shape(kernel_shape, groups, steps, padded, together, apart=1, length=None):

@@ -10,9 +10,8 @@ So what one step leaves behind is still in the cache when the next one reads it,
 Python stands between them.  `team` runs the whole.
 """
 
+import array
 from typing import NamedTuple
-
-import numpy as np
 
 from .. import _parallel
 from . import team
@@ -44,29 +43,29 @@ def number(n):
     return Argument(int(n))
 
 
-def fixed(array):
+def fixed(a):
     """Return the address of an array that all calls see."""
-    return Argument(array.ctypes.data, memory=array)
+    return Argument(a.ctypes.data, memory=a)
 
 
-def images_of(array):
+def images_of(a):
     """Return the address of image n of an array (N, ...)."""
-    return Argument(array.ctypes.data, image=array.strides[0], memory=array)
+    return Argument(a.ctypes.data, image=a.strides[0], memory=a)
 
 
-def of_piece(array):
+def of_piece(a):
     """Return the address of a piece's own part of an array (pieces, ...)."""
-    return Argument(array.ctypes.data, piece=array.strides[0], memory=array)
+    return Argument(a.ctypes.data, piece=a.strides[0], memory=a)
 
 
-def of_thread(array):
+def of_thread(a):
     """Return the address of a thread's own part of an array (threads, ...)."""
-    return Argument(array.ctypes.data, thread=array.strides[0], memory=array)
+    return Argument(a.ctypes.data, thread=a.strides[0], memory=a)
 
 
 def left_by(memory):
     """Return what does the same for ``memory[0]``, a thread's part of which holds a whole group."""
-    return lambda array: Argument(array.ctypes.data, thread=memory.strides[0], memory=memory)
+    return lambda a: Argument(a.ctypes.data, thread=memory.strides[0], memory=memory)
 
 
 def pieces_of(images):
@@ -79,11 +78,11 @@ def run(steps, images, group=1):
     if not images:
         return
     pieces = pieces_of(images)
-    program = np.zeros(len(team.HEAD) + len(steps) * team.STEP_WORDS, np.int64)
-    program[: len(team.HEAD)] = len(steps), images, pieces, group
-    table = program[len(team.HEAD) :].reshape(len(steps), -1)
-    table[:, 0] = [step.function for step in steps]
-    words = table[:, 1:].reshape(len(steps), team.ARGUMENTS, len(team.ARGUMENT))
-    for row, step in zip(words, steps, strict=True):
-        row[: len(step.arguments)] = [a[:-1] for a in step.arguments]
-    team.run(program, pieces)
+    words = [len(steps), images, pieces, group]  # team.HEAD
+    for step in steps:
+        words.append(step.function)
+        for argument in step.arguments:
+            words += argument[:-1]
+        words += [0] * ((team.ARGUMENTS - len(step.arguments)) * len(team.ARGUMENT))
+    program = array.array("q", words)
+    team.run(program.buffer_info()[0], pieces)

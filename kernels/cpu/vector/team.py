@@ -41,14 +41,14 @@ _PATIENCE = 300  # microseconds of spinning, about
 
 
 def run(program, pieces):
-    """Run a program, an int64 array (see `HEAD`), on all threads; return when it is done."""
+    """Run a program on all threads, and return when it is done; see `HEAD` for what is there."""
     if min(_parallel.threads(), pieces) > 1 and _busy.acquire(blocking=False):
         try:
             _team().run(program, pieces, min(_parallel.threads(), pieces))
         finally:
             _busy.release()
     else:  # one thread, or another program is running: the calling thread does it alone
-        _code("alone")(program.ctypes.data, pieces, 0, 0)
+        _code("alone")(program, pieces, 0, 0)
 
 
 class _Team:
@@ -71,7 +71,7 @@ class _Team:
             if words[_ASLEEP + thread * _LINE]:
                 words[_ASLEEP + thread * _LINE] = 0
                 self._alarms[thread - 1].put(None)
-        _code("lead")(self._address, program.ctypes.data, pieces, active)
+        _code("lead")(self._address, program, pieces, active)
 
     def _hire(self):
         alarm = queue.SimpleQueue()
@@ -88,6 +88,7 @@ class _Team:
         assert address == words.ctypes.data
 
 
+_known: dict = {}  # the functions below that were asked for
 _MOST = 256  # threads of a team
 _busy = threading.Lock()
 _teams: list = []
@@ -119,7 +120,9 @@ def _yield_address():
 
 def _code(name):
     """Return one of the functions below, compiled; it releases Python's lock."""
-    return objects.callable_of(name, None, _WRITERS[name], 4)
+    return _known.get(name) or _known.setdefault(
+        name, objects.callable_of(name, None, _WRITERS[name], 4)
+    )
 
 
 def _alone(name, _):

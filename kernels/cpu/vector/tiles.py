@@ -29,12 +29,17 @@ def choose(machine, channels, length, taps):
     The vector is no wider than the channels need.  Of the heights that fit in the registers
     and hide the latency, that one is taken which leaves the smallest part of the last tile of
     a line idle, the larger one if several do.
+
+    With one vector of channels, an FMA takes its pixel straight from memory.  With more, each
+    pixel is used several times, and the compiler holds all T of them in registers at once: what
+    does not fit is stored and loaded again for every tap, which halves the speed.
     """
     lanes = machine.lanes
     while lanes > 4 and lanes // 2 >= channels:
         lanes //= 2
     vectors = 2 if channels > lanes else 1
-    most = min((machine.registers - vectors - 1) // vectors, 24)
+    room = machine.registers - vectors
+    most = min(room - 1, 24) if vectors == 1 else room // (vectors + 1)
     least = min(most, -(-_LATENCY * _UNITS // vectors))
     heights = range(min(least, length), min(most, length) + 1)
     rows = max(heights, key=lambda t: (length / (-(-length // t) * t), t))

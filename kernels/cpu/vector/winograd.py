@@ -36,15 +36,23 @@ linear in g, so the weight gradient is the transpose of the above: with dY for a
 gradient, ``dg = G^T [sum over tiles of (A dY A^T) * (B^T d B)] G``.  The sum over tiles is again
 a matrix product at each place, (C x tiles) times (tiles x O).
 
-**Accuracy.**  The sums y are exact in exact arithmetic, but they come from numbers larger than
-themselves: |A^T| |G| |B^T| is up to 8 where the identity would do, and that squared, 63, on two
-axes.  So the error is at most about (C + 40) * 63 * 2^-24 times ``sum over c of max|x_c| *
-sum|w_c|``, the largest x of the tile counting for all of it: what a pixel loses, its whole tile
-loses.  Points of similar size keep the matrices tame: with 0, +-5/8, +-3/2 errors are half of
-those with the usual 0, +-1, +-2.  Rounding being random, errors measured are far smaller: with
-normal numbers, 32 channels and sum|x||w| as 1, the root mean square is 0.9 * 2^-24 and the
-largest of ten thousand 6 * 2^-24 (direct sums: 0.3 and 2).  Larger tiles would save more, but
-F(6x6) loses ten times as much.  Results do not depend on the batch or on the threads.
+**Accuracy.**  In exact arithmetic the results are exact, but they are made of numbers larger than
+themselves: |A^T| |G| |B^T| comes to 8 where the sum itself is 1, and on two axes to that squared,
+63 (m = 4; with m = 2 it is 7).  So an error is at most ``(C + 40) * 63 * 2^-24`` times the sum over
+c of max|x_c| * sum|w_c|, the largest x of the tile, for what one pixel loses its whole tile
+loses.  Rounding being random, errors are far smaller.  Measured with normal numbers and 32
+channels, relative to sum|x||w|, in 2^-24, root mean square and largest of 100,000:
+
+======  ===========  ===========  ===========
+..      directly     m = 2        m = 4
+======  ===========  ===========  ===========
+y       0.5 / 5.5    0.3 / 2      0.9 / 11
+weight  0.24 / 1.3   0.1 / 0.4    0.23 / 1.1
+======  ===========  ===========  ===========
+
+Points of similar size keep the matrices tame: with 0, +-5/8, +-3/2 errors are less than half of
+those with the usual 0, +-1, +-2.  Larger tiles would save more, but lose far more.  Results depend
+neither on the rest of the batch nor on the threads.
 
 **Not a number.**  A NaN or an infinity makes the outputs that see it non-finite, as ever, and
 possibly others of the same tile.  Zero padding adds zeros, never NaNs.  Inputs above about 1e36
@@ -89,21 +97,17 @@ def side(out_shape, kernel_shape, steps, groups):
         return 0
     if 0 in out_shape or channels == 0:
         return 0
-    height, width = out_shape[2:4]
-    full = channels * _filled(objects.machine(), outputs)
-    costs = {0: _WORTH * out_shape[0] * height * width * TAPS**2 * full}
+    images, _, height, width, _ = out_shape
+    lanes = _lanes(objects.machine(), outputs)
+    idle = objects.machine().lanes / lanes  # the direct way makes up for half of that
+    filled = channels * -(-outputs // lanes) * lanes
+    costs = {0: _WORTH * images * height * width * TAPS**2 * filled * idle**0.5}
     for m in _SIDES:
-        tiles = out_shape[0] * -(-height // m) * -(-width // m)
-        places = (m + TAPS - 1) ** 2
-        each = _INPUT * channels + _OUTPUT * outputs + 36 * full
-        costs[m] = places / 36 * (tiles * each + 36 * _WEIGHT * channels * outputs)
+        tiles = images * -(-height // m) * -(-width // m)
+        each = _INPUT * channels + _OUTPUT * outputs + 36 * filled * idle
+        weights = 36 * _WEIGHT * channels * outputs
+        costs[m] = (m + TAPS - 1) ** 2 / 36 * (tiles * each + weights)
     return min(costs, key=lambda m: costs[m])
-
-
-def _filled(machine, outputs):
-    """Return for how many output channels a machine works if asked for so many."""
-    lanes = _lanes(machine, outputs)
-    return -(-outputs // lanes) * machine.lanes
 
 
 def conv_steps(images, weight, bias, y, steps, m, of=images_of):
@@ -121,8 +125,8 @@ def grad_weight_steps(grads, images, kernel_shape, steps, m, of=images_of):
     outputs, channels = kernel_shape[:2]
     shape = _shape(objects.machine(), m, channels, outputs, _SUMMED)
     shape = winograd_code.Weights(shape, channels % shape.rows)
-    taps = TAPS, TAPS, channels, shape.forward.padded_out
-    partial = np.zeros((pieces_of(len(images)), *taps), np.float32)
+    sums = channels, TAPS, TAPS, shape.forward.padded_out
+    partial = np.zeros((pieces_of(len(images)), *sums), np.float32)
     arguments = (
         images_of(images), of_thread(_memory(shape)), of(grads), of_piece(partial),
         fixed(_geometry(images, grads, steps, m)), COUNT,
@@ -130,7 +134,7 @@ def grad_weight_steps(grads, images, kernel_shape, steps, m, of=images_of):
     function = objects.function("winograd_weight", shape, winograd_code.grad_weight)
 
     def finish():
-        found = partial.sum(axis=0)[..., :outputs].transpose(3, 2, 0, 1)
+        found = np.moveaxis(partial.sum(axis=0)[..., :outputs], -1, 0)
         return np.ascontiguousarray(found).reshape(kernel_shape)
 
     return [Step(function, arguments)], finish
@@ -164,8 +168,7 @@ def _lanes(machine, channels):
 def _transformed(weight, shape):
     """weight (O, C, 1, 3, 3) -> G g G^T, block by block of outputs, (places, C, channels)."""
     channels = weight.shape[1]
-    taps = matrices(shape.m).taps
-    both = np.kron(taps, taps)  # (places, 9)
+    both = _of_both_axes(shape.m)
     found = np.zeros((shape.padded_out, shape.places * channels), np.float32).reshape(-1)
     at = 0
     for run in shape.runs:
@@ -180,6 +183,13 @@ def _transformed(weight, shape):
         found[at : at + size] = np.matmul(both, exact).reshape(-1)
         at += size
     return found
+
+
+@functools.cache
+def _of_both_axes(m):
+    """Return what transforms the nine taps at once, (places, 9)."""
+    taps = matrices(m).taps
+    return np.kron(taps, taps)
 
 
 def _bias(bias, shape):

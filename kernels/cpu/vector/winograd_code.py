@@ -109,14 +109,15 @@ def forward(name, shape):
         with f.loop(here) as t:
             places = inputs.table(f.plus(first, t), zeros, table)
             _transform_values(f, shape, places, f.at(values, f.times(t, shape.padded_in)))
-        for run, channel in _channels(f, shape):
+        for run, part, channel in _channels(f, shape):
 
-            def fetch(k, first=first, last=last, run=run, channel=channel):
+            def fetch(k, first=first, last=last, run=run, part=part, channel=channel):
                 tile = f.plus(first, k)
-                soon = _least(f, f.plus(tile, shape.block), last)
-                inputs.fetch(soon, -(-shape.channels_in // LINE))
+                if run.first == 0:
+                    soon = _least(f, f.plus(tile, shape.block), last)
+                    inputs.fetch(soon, (part, run.blocks), -(-shape.channels_in // LINE))
                 lines = -(-run.vectors * shape.lanes // LINE)
-                outputs.fetch(_least(f, tile, last), lines, channel, write=True)
+                outputs.fetch(_least(f, tile, last), (0, 1), lines, channel, write=True)
 
             own = f.at(weights, f.times(channel, shape.places * shape.channels_in))
             _products(f, shape, run, (values, own, products), here, fetch)
@@ -129,7 +130,7 @@ def forward(name, shape):
 
 
 def grad_weight(name, weights):
-    """Write ``name(x, scratch, grad_y, sums, geometry, count)``: adds to sums (3, 3, C, O)."""
+    """Write ``name(x, scratch, grad_y, sums, geometry, count)``: adds to sums (C, 3, 3, O)."""
     f, shape = Function(name, 5, 1), weights.forward
     x, scratch, grad_y, sums, geometry, count = f.args
     g = f.integers(geometry, GEOMETRY)
@@ -142,18 +143,20 @@ def grad_weight(name, weights):
             _transform_values(f, shape, places, f.at(values, f.times(t, shape.padded_in)))
             places = outputs.table(f.plus(first, t), zeros, out_table)
             _transform_grads(f, shape, places, f.at(grads, f.times(t, shape.padded_out)))
+        for run, k, channel in _channels(f, shape):
+            for c, part, rows in _rows(f, shape, weights.rest):
 
-        def fetch(k, first=first, last=last):
-            soon = _least(f, f.plus(f.plus(first, k), shape.block), last)
-            inputs.fetch(soon, -(-shape.channels_in // LINE))
-            outputs.fetch(soon, -(-shape.channels_out // LINE))
+                def fetch(tile, first=first, last=last, part=part, run=run, k=k):
+                    tile = _least(f, f.plus(f.plus(first, tile), shape.block), last)
+                    share = part, max(1, shape.channels_in // shape.rows)
+                    with f.code.if_then(f.code.icmp_signed("==", value(k), integer(0))):
+                        inputs.fetch(tile, share, -(-shape.channels_in // LINE))
+                        outputs.fetch(tile, share, -(-shape.channels_out // LINE))
 
-        for run, channel in _channels(f, shape):
-            for c, rows in _rows(f, shape, weights.rest):
                 given = f.at(values, c), f.at(grads, channel), products
-                once = f.code.icmp_signed("==", value(f.plus(c, channel)), integer(0))
-                _sums(f, shape, run, rows, given, here, (once, fetch))
-                to = f.at(sums, f.times(c, shape.padded_out), channel)
+                ahead = fetch if run.first == 0 and part is not None else None
+                _sums(f, shape, run, rows, given, here, ahead)
+                to = f.at(sums, f.times(c, TAPS**2 * shape.padded_out), channel)
                 _add_taps(f, shape, run, rows, products, to)
     f.code.ret_void()
     return f.module
@@ -168,20 +171,23 @@ def _blocks(f, shape, g, count):
 
 
 def _channels(f, shape):
-    """Write the loops over blocks of output channels; yield the run and the first channel."""
+    """Write the loops over blocks of output channels; yield run, block and first channel."""
     for run in shape.runs:
         with f.loop(run.blocks) as k:
-            yield run, f.plus(f.times(k, shape.wide), run.first)
+            yield run, k, f.plus(f.times(k, shape.wide), run.first)
 
 
 def _rows(f, shape, rest):
-    """Write the loops over input channels; yield the first channel and how many."""
+    """Write the loops over input channels; yield the first, which tile of them, and how many.
+
+    The last tile has no number if there are others.
+    """
     whole = shape.channels_in - rest
     if whole:
         with f.loop(whole // shape.rows) as k:
-            yield f.times(k, shape.rows), shape.rows
+            yield f.times(k, shape.rows), k, shape.rows
     if rest:
-        yield whole, rest
+        yield whole, None if whole else 0, rest
 
 
 def _vectors(f, channels, lanes):
@@ -233,10 +239,10 @@ def _add_taps(f, shape, run, rows, products, sums):
         at = f.plus(f.times(r, run.vectors * shape.lanes), f.times(v, shape.lanes))
         seen = _square(size, lambda i, j: f.load(
             f.at(products, (i * size + j) * pitch, at), shape.lanes))  # fmt: skip
-        to = f.at(sums, f.times(r, shape.padded_out), f.times(v, shape.lanes))
+        to = f.at(sums, f.times(r, TAPS**2 * shape.padded_out), f.times(v, shape.lanes))
         for i, row in enumerate(both_sides(f, matrices(shape.m).taps.T, seen)):
             for j, found in enumerate(row):
-                tap = f.at(to, (i * TAPS + j) * shape.channels_in * shape.padded_out)
+                tap = f.at(to, (i * TAPS + j) * shape.padded_out)
                 f.store(f.code.fadd(f.load(tap, shape.lanes), found), tap)
 
 
@@ -270,19 +276,18 @@ def _product(f, shape, run, pointers, t, rows):
         f.store(found, f.at(to, i * lanes))
 
 
-def _sums(f, shape, run, rows, pointers, count, ahead):
+def _sums(f, shape, run, rows, pointers, count, fetch):
     """Sum, at each place, the products of values and gradients over all tiles."""
     values, grads, products = pointers
-    once, fetch = ahead
     vectors, lanes = run.vectors, shape.lanes
     body = _outer(f, range(rows), vectors, lanes)
     loops = [(count, (shape.padded_in, shape.padded_out), 1)]
     with f.loop(shape.places) as k:
         v = f.at(values, f.times(k, shape.pitch(shape.padded_in)))
         w = f.at(grads, f.times(k, shape.pitch(shape.padded_out)))
-        soon = f.code.icmp_signed("<", k, integer(shape.block))
-        with f.code.if_then(f.code.and_(once, soon)):
-            fetch(k)
+        if fetch is not None:
+            with f.code.if_then(f.code.icmp_signed("<", k, integer(shape.block))):
+                fetch(k)
         found = f.sums(loops, [v, w], [zero(lanes)] * (rows * vectors), body)
         to = f.at(products, f.times(k, rows * vectors * lanes))
         for i, vector in enumerate(found):

@@ -70,21 +70,31 @@ class Pixels:
             code.store(seen, self._entry(memory, i, 0), align=8)
         return lambda i, j: code.inttoptr(code.load(self._entry(memory, i, j), typ=INT), POINTER)
 
-    def fetch(self, tile, lines, channel=0, write=False):
-        """Fetch the pixels that no earlier tile has seen: so many lines of each, from a channel."""
+    def fetch(self, tile, share, lines, channel=0, write=False):
+        """Fetch what no earlier tile has seen: so many lines of each pixel, from a channel on.
+
+        Of `parts` callers, number `part` of ``share = (part, parts)`` fetches some of the rows.
+        """
         f, code = self._f, self._f.code
         side, step = self._side
         base, row, column = self._place(tile)
         _, down, across = self._steps
+        part, parts = share
+        rows = -(-step // parts)
+        first = f.times(part, rows)
         seen = side - step
         start = f.at(
-            base, f.times(code.add(row, integer(seen)), down),
+            base, f.times(code.add(row, value(f.plus(first, seen))), down),
             f.times(code.add(column, integer(seen)), across), channel,
         )  # fmt: skip
-        with f.loop(step) as i, f.loop(step) as j:
-            pixel = f.at(start, f.times(i, down), f.times(j, across))
-            with f.loop(lines) as k:
-                self._prefetch(f.at(pixel, f.times(k, LINE)), write)
+        with (
+            code.if_then(code.icmp_signed("<", value(first), integer(step))),
+            f.loop(rows) as i,
+            f.loop(step) as j,
+            f.loop(lines) as k,
+        ):
+            at = f.at(start, f.times(i, down), f.times(j, across), f.times(k, LINE))
+            self._prefetch(at, write)
 
     def _place(self, tile):
         """Return the tile's image, and the row and column of its first pixel."""
