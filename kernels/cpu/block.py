@@ -19,8 +19,8 @@ from ._layout import channels_last, logical, three, volumes
 from .activation import relu, relu_grad
 from .convolution import conv, conv_grad_weight, conv_grad_x
 from .normalization import moments, normalize, normalize_grad_x, normalize_sums
-from .vector import channels, direct, objects
-from .vector.program import COUNT, Step, fixed, images_of, left_by, number, of_thread, run
+from .vector import channels, direct, objects, winograd
+from .vector.program import COUNT, Prepared, Step, fixed, images_of, left_by, number, of_thread, run
 
 _NEAR = 1 << 16  # bytes of gradients that wait in a thread's own memory
 _CACHE = 1 << 18  # bytes of a convolution's output that are summed up while in the cache
@@ -47,20 +47,57 @@ def conv_moments(x, weight, out_size, window, groups):
 def conv_act(x, weight, bias, normal, rectified, out_size, window, groups):
     """x (N, C, *IN) -> z (N, O, *OUT); `normal` is (mean, scale, beta), or None for v = y."""
     z = _buffers.empty((len(x), *three(out_size), len(weight)), x.dtype)
-    tile = _tile(z, rectified)
-    if tile is None or not is_generated(z, weight.shape, groups):
+    images = volumes(channels_last(x))
+    steps = _act_steps(images, weight, bias, normal, rectified, z, window, groups)
+    if steps is None:
         y = conv(x, weight, bias, out_size, window, groups)
         if normal is not None:
             return normalize_act(y, *normal, rectified)
         return relu(y) if rectified else y
-    images = volumes(channels_last(x))
+    run(steps, len(z), _act_group(z))
+    return logical(z.reshape(len(z), *out_size, len(weight)))
+
+
+def prepare_conv_act(x, weight, bias, normal, rectified, out_size, window, groups):
+    """Return a function of arrays like x that does `conv_act`, for use with one set of weights.
+
+    Where images are few and small, most of the time goes into finding out what to call; here
+    that is done beforehand.
+    """
+    options = bias, normal, rectified, out_size, window, groups
+    like = channels_last(x)
+    shape = (len(x), *three(out_size), len(weight))
+    z = np.empty(shape, x.dtype)
+    steps = _act_steps(volumes(like), weight, bias, normal, rectified, z, window, groups)
+    if steps is None or not len(x):
+        return lambda x: conv_act(x, weight, *options)
+    prepared = Prepared(steps, len(x), _act_group(z), like, z)
+
+    def call(x):
+        z = _buffers.empty(shape, x.dtype)
+        if not prepared.run(channels_last(x), z):
+            return conv_act(x, weight, *options)
+        return logical(z.reshape(len(x), *out_size, shape[-1]))
+
+    return call
+
+
+def _act_steps(images, weight, bias, normal, rectified, z, window, groups):
+    """Return the steps of `conv_act`, None if there is no code for it."""
+    tile = _tile(z, rectified)
+    if tile is None or not is_generated(z, weight.shape, groups):
+        return None
     steps = direct.conv_steps(images, volume(weight), bias, z, vector_steps(window), groups)
     if normal is not None or rectified:
         known = _coefficients(tile, *(_unchanged(len(weight)) if normal is None else normal))
         given = images_of(z), images_of(z), fixed(known), _tiles(z, tile), COUNT
         steps.append(Step(channels.function(channels.normalize, tile), given))
-    run(steps, len(z), max(2, _CACHE // z[0].nbytes))
-    return logical(z.reshape(len(z), *out_size, len(weight)))
+    return steps
+
+
+def _act_group(z):
+    """Return how many images are normalised at once, in the cache that the convolution left."""
+    return max(2, _CACHE // z[0].nbytes)
 
 
 @functools.lru_cache(maxsize=256)
@@ -122,7 +159,9 @@ def conv_block_grad(grad_z, y, x, weight, normal, slopes, rectified, window, gro
             conv_grad_weight(grad_y, x, weight.shape, window, groups) if wants_weight else None,
         )
     grads, inputs = volumes(channels_last(grad_z)), volumes(channels_last(x))
-    group = max(2, _NEAR // max(1, images[0].nbytes))
+    kernel = (*weight.shape[:2], *geometry.size)
+    tiled = winograd.images_at_once(images.shape, kernel, geometry, groups)
+    group = max(2, tiled, _NEAR // max(1, images[0].nbytes))
     near = _buffers.empty((_parallel.threads(), group, *images.shape[1:]), y.dtype)
     known = _coefficients(tile, *normal, *slopes)
     given = (
@@ -132,7 +171,6 @@ def conv_block_grad(grad_z, y, x, weight, normal, slopes, rectified, window, gro
     steps = [Step(channels.function(channels.gradient, tile), given)]
     grad_x = finish = None
     if wants_weight:
-        kernel = (*weight.shape[:2], *geometry.size)
         some, finish = direct.grad_weight_steps(
             near[0], inputs, kernel, geometry, groups, left_by(near)
         )

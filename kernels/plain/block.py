@@ -23,6 +23,11 @@ def conv_act(x, weight, bias, normal, rectified, out_size, window, groups):
     return relu(y) if rectified else y
 
 
+def prepare_conv_act(x, weight, bias, normal, rectified, out_size, window, groups):
+    """Return a function of arrays like x that does `conv_act`, for use with one set of weights."""
+    return lambda x: conv_act(x, weight, bias, normal, rectified, out_size, window, groups)
+
+
 def normalize_act(y, mean, scale, beta, rectified):
     """y (N, C, *spatial) -> z of its shape."""
     v = normalize(y, mean, scale, beta)

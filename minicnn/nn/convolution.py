@@ -13,12 +13,13 @@ from minicnn.autograd.tensor import is_recording
 from minicnn.autograd.watching import watcher
 from minicnn.errors import ConfigError
 from minicnn.nn._calls import observer
+from minicnn.nn._inference import infer
 from minicnn.nn._parts import Activation, Normalizer, Weighted, check_input, count
 from minicnn.nn.arg_scope import configurable
 from minicnn.nn.init import Initializer, he_normal, zeros
 from minicnn.nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from minicnn.ops._windows import Ints, Padding, Window
-from minicnn.ops.block import conv_act, conv_block
+from minicnn.ops.block import conv_block
 
 __all__ = ["Conv1d", "Conv2d", "Conv3d"]
 
@@ -150,10 +151,8 @@ class Convolution(Weighted):
 
     def _infer(self, x: Tensor) -> Tensor:
         """Convolve, normalise by the moving averages and activate, without gradients."""
-        geometry = self.stride, self.padding, self.dilation, self.groups
-        normal = None if self.normalizer is None else self.normalizer.affine()
         rectified = self.activation is ops.relu
-        z = conv_act(x, self.weight, self.bias, normal, *geometry, rectified)
+        z = infer(self, x, self.stride, self.padding, self.dilation, self.groups, rectified)
         return z if rectified or self.activation is None else self.activation(z)
 
     def _convolve(self, x: Tensor) -> Tensor:

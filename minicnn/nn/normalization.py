@@ -100,7 +100,7 @@ class _BatchNorm(Module):
         if self.channels is None:
             self._set_channels(x.shape[1], x.device)
         if not self.training:
-            self._warn_if_untouched()
+            self.warn_if_untouched()
             mean, variance = self.moving_mean.data, self.moving_variance.data
             return ops.batch_norm_inference(x, self.gamma, self.beta, mean, variance, self.epsilon)
         values = x.size // x.shape[1]
@@ -121,13 +121,7 @@ class _BatchNorm(Module):
         -------
         mean, scale, beta : ndarray of float64, shape (1, C)
             The layer is ``(x - mean) * scale + beta``.
-
-        Warns
-        -----
-        UserWarning
-            Once, if the moving averages were never updated.
         """
-        self._warn_if_untouched()
         mean, variance, gamma, beta = (
             t.data.astype(np.float64)[None]
             for t in (self.moving_mean, self.moving_variance, self.gamma, self.beta)
@@ -150,7 +144,8 @@ class _BatchNorm(Module):
             buffer.data = moved.astype(buffer.dtype, copy=False)
         self.updates.data = array_module(self.updates.data).asarray(self.updates.data + 1)
 
-    def _warn_if_untouched(self) -> None:
+    def warn_if_untouched(self) -> None:
+        """Warn, once, if the moving averages were never updated."""
         if self._warned or observer.get() is not None or self.updates.item():
             return
         self._warned = True

@@ -7,6 +7,7 @@ over memory; see `kernels/cpu/block.py`. Layers use it by themselves (`minicnn.n
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from minicnn.autograd import Lifted, Tensor, differentiable, grad
@@ -19,7 +20,7 @@ from minicnn.ops.activation import relu
 from minicnn.ops.convolution import conv1d, conv2d, conv3d, prepare
 from minicnn.ops.normalization import batch_norm
 
-__all__ = ["conv_act", "conv_block"]
+__all__ = ["conv_act", "conv_block", "prepare_conv_act"]
 
 _CONVOLUTIONS = {1: conv1d, 2: conv2d, 3: conv3d}
 
@@ -139,6 +140,36 @@ def conv_act(
         x.data, weight.data, added, normal, rectified, out_size, window, groups
     )
     return Tensor(z)
+
+
+def prepare_conv_act(
+    x: Tensor, weight: Tensor, bias: Tensor | None, normal: Any, *geometry: Any
+) -> Callable[[Tensor], Tensor]:
+    """Return a function that does `conv_act` for Tensors of the shape and memory layout of x.
+
+    It takes the weights as they are now; whoever calls it sees to it that they stay so.
+
+    Parameters
+    ----------
+    x : Tensor, shape (N, C, ...)
+        An example of what it will be called with.
+    weight, bias, normal, *geometry
+        As in `conv_act`, by position.
+
+    Returns
+    -------
+    callable
+        Takes a Tensor, returns one.
+    """
+    stride, padding, dilation, groups, rectified = geometry
+    window, out_size, groups = prepare(
+        "conv_act", x.ndim - 2, x, weight, bias, stride, padding, dilation, groups
+    )
+    added = None if bias is None else bias.data
+    call = kernels_for(x.data).prepare_conv_act(
+        x.data, weight.data, added, normal, rectified, out_size, window, groups
+    )
+    return lambda x: Tensor(call(x.data))
 
 
 class _Saved:

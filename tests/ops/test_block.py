@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,8 +12,10 @@ from hypothesis import strategies as st
 from minicnn import Tensor, check_gradients, grad, nn, no_grad, ops
 from minicnn.errors import ConfigError, DTypeError, ShapeError
 from minicnn.kernels import cpu, plain
+from minicnn.kernels import settings as kernel_settings
 from minicnn.kernels.cpu import _geometry
 from minicnn.kernels.cpu.vector import channels, direct, objects
+from minicnn.nn import _inference
 from minicnn.ops import block
 from minicnn.ops._windows import Window
 from minicnn.ops.block import conv_block
@@ -344,6 +348,71 @@ class TestLayer:
         assert not found.requires_grad
         np.testing.assert_allclose(found.data, right.data, rtol=1e-5, atol=1e-5)
 
+    @pytest.mark.parametrize("normalizer", [None, nn.BatchNorm2d])
+    def test_what_was_prepared_is_used_only_while_it_is_right(self, monkeypatch, normalizer):
+        """Weights that are written into, other shapes, other settings: nothing is stale."""
+        layer = nn.Conv2d(3, 8, normalizer=normalizer, activation=ops.relu)
+        rng = np.random.default_rng(0)
+        images = rng.standard_normal((3, 3, 16, 24)).astype(np.float32)
+        layer(Tensor(images))
+        layer.eval()
+
+        def agrees(x):
+            recorded = layer(Tensor(x)).data
+            with no_grad():
+                np.testing.assert_allclose(layer(Tensor(x)).data, recorded, rtol=1e-5, atol=1e-5)
+
+        def often(x=images):
+            for _ in range(4):
+                agrees(x + rng.standard_normal(x.shape).astype(np.float32))
+
+        often()
+        prepared = []
+        real = _inference.prepare_conv_act
+        monkeypatch.setattr(
+            _inference, "prepare_conv_act", lambda *a: (prepared.append(1), real(*a))[1]
+        )
+        often()
+        assert not prepared
+        layer.weight.data[0, 0, 0, 0] += 1
+        often()
+        assert len(prepared) == 1
+        for name in (
+            ("gamma", "beta", "moving_mean", "moving_variance") if normalizer else ("bias",)
+        ):
+            getattr(layer.normalizer or layer, name).data[2] += 0.5
+            often()
+        layer.stride = (2, 1)
+        often()
+        often(images[:2])
+        often(np.asfortranarray(images))
+        monkeypatch.setenv("MINICNN_THREADS", "5")
+        often()
+        monkeypatch.setattr(kernel_settings, "winograd", not kernel_settings.winograd)
+        often()
+
+    def test_threads_share_what_is_prepared(self):
+        layer = nn.Conv2d(3, 8, normalizer=nn.BatchNorm2d, activation=ops.relu)
+        rng = np.random.default_rng(0)
+        batches = rng.standard_normal((4, 2, 3, 16, 24)).astype(np.float32)
+        layer(Tensor(batches[0]))
+        layer.eval()
+        right = [layer(Tensor(x)).data for x in batches]
+        wrong = []
+
+        def work(i):
+            with no_grad():
+                for _ in range(200):
+                    if np.abs(layer(Tensor(batches[i])).data - right[i]).max() > 1e-4:
+                        wrong.append(i)
+
+        workers = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        assert not wrong
+
     def test_inference_warns_where_nothing_was_learned(self):
         fused, _ = self.layers(activation=ops.relu)
         fused.eval()
@@ -368,4 +437,4 @@ def test_the_kernels_fall_back_where_there_is_no_code(monkeypatch):
     for name, value in values_and_gradients(conv_block, arrays).items():
         np.testing.assert_allclose(fast[name], value, rtol=1e-4, atol=1e-4)
     assert not _geometry.is_generated(arrays[0], arrays[1].shape, 1)
-    assert block.__all__ == ["conv_act", "conv_block"]
+    assert block.__all__ == ["conv_act", "conv_block", "prepare_conv_act"]

@@ -11,6 +11,7 @@ Python stands between them.  `team` runs the whole.
 """
 
 import array
+import threading
 from typing import NamedTuple
 
 from .. import _parallel
@@ -75,14 +76,61 @@ def pieces_of(images):
 
 def run(steps, images, group=1):
     """Run steps for images 0 ... `images`, so many a group; the arrays must live until then."""
-    if not images:
-        return
-    pieces = pieces_of(images)
-    words = [len(steps), images, pieces, group]  # team.HEAD
+    if images:
+        words = _written(steps, images, group)
+        team.run(words.buffer_info()[0], pieces_of(images))
+
+
+def _written(steps, images, group):
+    """Return a program in the form of `team.HEAD`."""
+    words = [len(steps), images, pieces_of(images), group]
     for step in steps:
         words.append(step.function)
         for argument in step.arguments:
             words += argument[:-1]
         words += [0] * ((team.ARGUMENTS - len(step.arguments)) * len(team.ARGUMENT))
-    program = array.array("q", words)
-    team.run(program.buffer_info()[0], pieces)
+    return array.array("q", words)
+
+
+class Prepared:
+    """A program to be run again and again, each time with other arrays in the place of some.
+
+    Parameters
+    ----------
+    steps, images, group
+        As in `run`; there must be images.
+    *places : ndarray
+        The arrays that others will take the place of, of the same shape and strides.
+    """
+
+    def __init__(self, steps, images, group, *places):
+        self._words = _written(steps, images, group)
+        self._pieces = pieces_of(images)
+        self._steps = steps  # with the memory that they work in, of so many threads
+        self._threads = _parallel.threads()
+        self._one_at_a_time = threading.Lock()
+        self._slots = []
+        for which, place in enumerate(places):
+            start = place.ctypes.data
+            for s, step in enumerate(steps):
+                for k, argument in enumerate(step.arguments):
+                    offset = argument.base - start
+                    if argument.memory is not None and 0 <= offset < place.nbytes:
+                        word = len(team.HEAD) + s * team.STEP_WORDS + 1 + k * len(team.ARGUMENT)
+                        self._slots.append((word, which, offset))
+
+    def run(self, *arrays):
+        """Run it on these; return False, with nothing done, if there is no memory for that.
+
+        That is so while another thread runs it, or if there are more threads now than before.
+        """
+        if _parallel.threads() > self._threads or not self._one_at_a_time.acquire(blocking=False):
+            return False
+        try:
+            addresses = [a.ctypes.data for a in arrays]
+            for word, which, offset in self._slots:
+                self._words[word] = addresses[which] + offset
+            team.run(self._words.buffer_info()[0], self._pieces)
+        finally:
+            self._one_at_a_time.release()
+        return True
