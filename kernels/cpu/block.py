@@ -13,16 +13,30 @@ import functools
 
 import numpy as np
 
+from .. import settings
 from . import _buffers, _parallel
 from ._geometry import is_generated, vector_steps, volume
 from ._layout import channels_last, logical, three, volumes
+from ._records import combine, fold
 from .activation import relu, relu_grad
 from .convolution import conv, conv_grad_weight, conv_grad_x
 from .normalization import moments, normalize, normalize_grad_x, normalize_sums
 from .vector import channels, direct, objects, winograd
-from .vector.program import COUNT, Prepared, Step, fixed, images_of, left_by, number, of_thread, run
+from .vector.program import (
+    COUNT,
+    Prepared,
+    Shelf,
+    Step,
+    fixed,
+    images_of,
+    left_by,
+    number,
+    of_thread,
+    run,
+)
 
 _NEAR = 1 << 16  # bytes of gradients that wait in a thread's own memory
+_shelf = Shelf(1 << 25)  # programs of the layers that learn, with the memory that they work in
 _CACHE = 1 << 18  # bytes of a convolution's output that are summed up while in the cache
 
 
@@ -36,11 +50,23 @@ def conv_moments(x, weight, out_size, window, groups):
     images = volumes(channels_last(x))
     tiles = y[0].size // tile.floats
     group = max(1, min(channels.LONGEST // tiles, _CACHE // y[0].nbytes))
-    records = _records(y, tile, group, 3)
-    steps = direct.conv_steps(images, volume(weight), None, y, vector_steps(window), groups)
-    given = (images_of(y), images_of(records), number(tiles), number(channels.LONGEST), COUNT)
-    run([*steps, Step(channels.function(channels.statistics, tile), given)], len(y), group)
-    mean, variance = _combined(records, tiles, group, y.shape[-1])
+
+    def make():
+        records = _records(y, tile, group, 3)
+        steps = direct.conv_steps(images, volume(weight), None, y, vector_steps(window), groups)
+        given = (images_of(y), images_of(records), number(tiles), number(channels.LONGEST), COUNT)
+        steps.append(Step(channels.function(channels.statistics, tile), given))
+        return Prepared(steps, len(y), group, images, y), records
+
+    key = None
+    if groups == 1:  # only then what it works with follows from the weights in their place
+        key = "moments", images.shape, y.shape, id(weight), window, settings.winograd, tile
+    program, records = _shelf.take(key, make)
+    try:
+        program.run(images, y)
+        mean, variance = _combined(records, tiles, group, y.shape[-1])
+    finally:
+        program.free.release()
     return logical(y.reshape(len(y), *out_size, len(weight))), mean, variance
 
 
@@ -74,9 +100,13 @@ def prepare_conv_act(x, weight, bias, normal, rectified, out_size, window, group
     prepared = Prepared(steps, len(x), _act_group(z), like, z)
 
     def call(x):
-        z = _buffers.empty(shape, x.dtype)
-        if not prepared.run(channels_last(x), z):
-            return conv_act(x, weight, *options)
+        if not (prepared.fits() and prepared.free.acquire(blocking=False)):
+            return conv_act(x, weight, *options)  # another thread of Python is at it
+        try:
+            z = _buffers.empty(shape, x.dtype)
+            prepared.run(channels_last(x), z)
+        finally:
+            prepared.free.release()
         return logical(z.reshape(len(x), *out_size, shape[-1]))
 
     return call
@@ -129,18 +159,23 @@ def normalize_act_sums(grad_z, y, mean, scale, beta, rectified):
     images, grads = channels_last(y), channels_last(grad_z)
     tiles = images[0].size // tile.floats
     group = max(1, channels.LONGEST // tiles)
-    records = _records(images, tile, group, 2)
-    known = _coefficients(tile, mean, scale, beta)
-    given = (
-        images_of(grads), images_of(images), fixed(known), images_of(records), number(tiles),
-        number(channels.LONGEST), COUNT,
-    )  # fmt: skip
-    run([Step(channels.function(channels.gradient_sums, tile), given)], len(y), group)
-    starts, _ = _groups(len(y), group)
-    found = records[starts].astype(np.float64).sum(axis=(0, 1))  # (2, floats of a tile)
-    totals, products = found.reshape(2, -1, mean.shape[1]).sum(axis=1)
-    centre = mean[0].astype(np.float32)
-    return totals[None], (products + (centre - mean[0]) * totals)[None]
+
+    def make():
+        records = _records(images, tile, group, 2)
+        like = _coefficients(tile, mean, scale, beta)
+        given = (
+            images_of(grads), images_of(images), fixed(like), images_of(records), number(tiles),
+            number(channels.LONGEST), COUNT,
+        )  # fmt: skip
+        steps = [Step(channels.function(channels.gradient_sums, tile), given)]
+        return Prepared(steps, len(y), group, grads, images, like), records
+
+    program, records = _shelf.take(("sums", images.shape, tile), make)
+    try:
+        program.run(grads, images, _coefficients(tile, mean, scale, beta))
+        return _folded(records, group, mean)
+    finally:
+        program.free.release()
 
 
 def conv_block_grad(grad_z, y, x, weight, normal, slopes, rectified, window, groups, wanted):
@@ -159,30 +194,58 @@ def conv_block_grad(grad_z, y, x, weight, normal, slopes, rectified, window, gro
             conv_grad_weight(grad_y, x, weight.shape, window, groups) if wants_weight else None,
         )
     grads, inputs = volumes(channels_last(grad_z)), volumes(channels_last(x))
-    kernel = (*weight.shape[:2], *geometry.size)
-    tiled = winograd.images_at_once(images.shape, kernel, geometry, groups)
-    group = max(2, tiled, _NEAR // max(1, images[0].nbytes))
-    near = _buffers.empty((_parallel.threads(), group, *images.shape[1:]), y.dtype)
     known = _coefficients(tile, *normal, *slopes)
+    grad_x = _buffers.empty(inputs.shape if wants_x else (0,), x.dtype)
+
+    def make():
+        arrays = grads, images, known, inputs, grad_x
+        return _grad_program(*arrays, weight, tile, geometry, groups, wanted)
+
+    key = None
+    if groups == max(geometry.stride) == 1:
+        key = (
+            "grad",
+            inputs.shape,
+            images.shape,
+            id(weight),
+            window,
+            wanted,
+            settings.winograd,
+            tile,
+        )
+    program, finish = _shelf.take(key, make)
+    try:
+        program.run(grads, images, known, inputs, grad_x)
+        grad_weight = finish().reshape(weight.shape) if wants_weight else None
+    finally:
+        program.free.release()
+    if not wants_x:
+        return None, grad_weight
+    return logical(grad_x.reshape(len(x), *x.shape[2:], x.shape[1])), grad_weight
+
+
+def _grad_program(grads, images, known, inputs, grad_x, weight, tile, geometry, groups, wanted):
+    """Return what computes the gradients, and what gives that by the weights afterwards."""
+    out_shape = images.shape[1:]
+    near_images = max(
+        2,
+        _NEAR // max(1, images[0].nbytes),
+        winograd.images_at_once(images.shape, weight.shape[:2] + geometry.size, geometry, groups),
+    )
+    near = _buffers.empty((_parallel.threads(), near_images, *out_shape), np.float32)
     given = (
         images_of(grads), images_of(images), fixed(known), of_thread(near),
         _tiles(images, tile), COUNT,
     )  # fmt: skip
     steps = [Step(channels.function(channels.gradient, tile), given)]
-    grad_x = finish = None
+    here, (wants_x, wants_weight), finish = left_by(near), wanted, None
     if wants_weight:
-        some, finish = direct.grad_weight_steps(
-            near[0], inputs, kernel, geometry, groups, left_by(near)
-        )
+        kernel = (*weight.shape[:2], *geometry.size)
+        some, finish = direct.grad_weight_steps(near[0], inputs, kernel, geometry, groups, here)
         steps += some
     if wants_x:
-        grad_x = _buffers.empty(inputs.shape, x.dtype)
-        steps += direct.grad_x_steps(
-            near[0], volume(weight), grad_x, geometry, groups, left_by(near)
-        )
-        grad_x = logical(grad_x.reshape(len(x), *x.shape[2:], x.shape[1]))
-    run(steps, len(x), group)
-    return grad_x, finish().reshape(weight.shape) if wants_weight else None
+        steps += direct.grad_x_steps(near[0], volume(weight), grad_x, geometry, groups, here)
+    return Prepared(steps, len(images), near_images, grads, images, known, inputs, grad_x), finish
 
 
 def _grad_v(grad_z, y, mean, scale, beta, rectified):
@@ -224,14 +287,13 @@ def _coefficients(tile, mean, scale, beta, *slopes):
 
 @functools.lru_cache(maxsize=256)
 def _groups(images, group):
-    """Return the first image of each group that a program makes (an array), and their sizes."""
+    """Return the first image of each group that a program makes, and the groups' sizes."""
     found = [
         (first, min(group, stop - first))
         for start, stop in _parallel.chunks(images)
         for first in range(start, stop, group)
     ]
-    firsts, sizes = zip(*found, strict=True)
-    return np.array(firsts), sizes
+    return tuple(np.array(column) for column in zip(*found, strict=True))
 
 
 def _records(images, tile, group, rows):
@@ -242,29 +304,17 @@ def _records(images, tile, group, rows):
 
 
 def _combined(records, tiles, group, width):
-    """Return mean and variance (1, C) of what the records say, in float64.
-
-    With n values of mean m and squared deviations q in each, the whole has the mean M = E[m] and
-    the squared deviations sum(q) + sum(n * (m - M)^2) (Chan, Golub and LeVeque, "Updating
-    formulae and a pairwise algorithm for computing sample variances", 1979).
-    """
+    """Return mean and variance (1, C) of what the records say, in float64."""
+    mean, variance = np.empty((1, width)), np.empty((1, width))
     starts, sizes = _groups(len(records), group)
-    counts = _counts(sizes, tiles, records.shape[1], records.shape[3] // width)
-    shift, rest, squares = (
-        records[starts, :, k].reshape(-1, width).astype(np.float64) for k in range(3)
-    )
-    some = np.maximum(counts, 1.0)[:, None]  # an empty record has zeros everywhere
-    rest_mean = rest / some
-    mean = shift + rest_mean
-    total = counts.sum()
-    whole = counts @ mean / total
-    off = mean - whole
-    squared = (squares - rest * rest_mean).sum(axis=0) + counts @ (off * off)
-    return whole[None], (np.maximum(squared, 0.0) / total)[None]
+    combine(records, starts, sizes, tiles, channels.LONGEST, mean[0], variance[0])
+    return mean, variance
 
 
-@functools.lru_cache(maxsize=256)
-def _counts(sizes, tiles, each, lanes):
-    """Return how many values each lane of each record stands for."""
-    left = np.array(sizes)[:, None] * tiles - np.arange(each) * channels.LONGEST
-    return np.clip(left, 0, channels.LONGEST).astype(np.float64).reshape(-1).repeat(lanes)
+def _folded(records, group, mean):
+    """Return sum(g) and sum(g * (y - mean)) (1, C), in float64."""
+    totals, products = np.empty_like(mean), np.empty_like(mean)
+    centre = mean[0].astype(np.float32)
+    starts, _ = _groups(len(records), group)
+    fold(records, starts, centre, mean[0], totals[0], products[0])
+    return totals, products

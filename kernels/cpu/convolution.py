@@ -24,12 +24,14 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import plain
-from . import _buffers, _depthwise, _parallel
-from ._geometry import is_depthwise, is_generated, steps_of, vector_steps, volume
+from . import _buffers, _depthwise, _parallel, _products
+from ._geometry import in_rows, is_depthwise, is_generated, steps_of, vector_steps, volume
 from ._jit import njit
 from ._layout import FAST, channels_last, logical, three, volumes
-from .vector import direct
+from ._products import is_pointwise
+from .vector import bands, direct
 
+_NEAR = 1 << 17  # bytes of pixels that a weight gradient of 1x1 walks over again and again
 _CACHE = 1 << 20  # bytes of rows that stay in a core's second-level cache
 
 
@@ -37,10 +39,13 @@ def conv(x, weight, bias, out_size, window, groups):
     """x (N, C, *IN), weight (O, C/groups, *K), bias (O,) or None -> y (N, O, *OUT)."""
     if x.dtype not in FAST:
         return plain.conv(x, weight, bias, out_size, window, groups)
+    if _products.is_product(len(x), x.shape[2:], out_size, window, groups):
+        return _products.conv(x, weight, bias, out_size)
     images, out, steps = volumes(channels_last(x)), three(out_size), steps_of(window)
     y = _buffers.empty((len(images), *out, weight.shape[0]), x.dtype)
     if is_generated(y, weight.shape, groups):
-        direct.conv(images, volume(weight), bias, y, vector_steps(window), groups)
+        images, target = in_rows(images, y, window, groups)
+        bands.conv(images, volume(weight), bias, target, vector_steps(window), groups)
         return logical(y.reshape(len(y), *out_size, weight.shape[0]))
     if is_depthwise(weight.shape, groups):
         taps = _depthwise.taps(weight, groups)
@@ -74,12 +79,15 @@ def conv_grad_x(grad_y, weight, image_shape, window, groups):
     """grad_y (N, O, *OUT), weight -> grad_x (N, C, *IN): rows back to where they came from."""
     if grad_y.dtype not in FAST:
         return plain.conv_grad_x(grad_y, weight, image_shape, window, groups)
+    if _products.is_product(len(grad_y), image_shape[2:], grad_y.shape[2:], window, groups):
+        return _products.conv_grad_x(grad_y, weight, image_shape)
     n, channels, *space = image_shape
     grads, size, steps = volumes(channels_last(grad_y)), three(window.size), steps_of(window)
     out = grads.shape[1:4]
     grad_x = _buffers.empty((n, *three(space), channels), grad_y.dtype)
     if is_generated(grads, weight.shape, groups) and direct.turns(vector_steps(window)):
-        direct.conv_grad_x(grads, volume(weight), grad_x, vector_steps(window), groups)
+        target, grads = in_rows(grad_x, grads, window, groups)
+        bands.conv_grad_x(grads, volume(weight), target, vector_steps(window), groups)
         return logical(grad_x.reshape(n, *space, channels))
     if is_depthwise(weight.shape, groups):
         taps = _depthwise.taps(weight, groups)
@@ -88,7 +96,7 @@ def conv_grad_x(grad_y, weight, image_shape, window, groups):
             _depthwise.conv_grad_x(grads[start:stop], taps, grad_x[start:stop], *steps)
     else:
         filters = _filters(weight, groups)
-        gathers = not _is_pointwise(grad_x, out, window, groups)
+        gathers = not is_pointwise(image_shape[2:], grad_y.shape[2:], window, groups)
 
         def work(_, start, stop):
             if gathers:
@@ -113,12 +121,15 @@ def conv_grad_weight(grad_y, x, kernel_shape, window, groups):
     """grad_y (N, O, *OUT), x (N, C, *IN) -> grad_weight (O, C/groups, *K)."""
     if x.dtype not in FAST:
         return plain.conv_grad_weight(grad_y, x, kernel_shape, window, groups)
+    if _products.is_sum(len(x), x.shape[2:], grad_y.shape[2:], window, groups):
+        return _products.conv_grad_weight(grad_y, x, kernel_shape)
     images, grads = volumes(channels_last(x)), volumes(channels_last(grad_y))
     out, size, steps = grads.shape[1:4], three(window.size), steps_of(window)
     o, c = kernel_shape[:2]
     if is_generated(grads, kernel_shape, groups):
         steps = vector_steps(window)
-        grad = direct.conv_grad_weight(grads, images, (o, c, *size), steps, groups)
+        images, grads = in_rows(images, grads, window, groups, _NEAR)
+        grad = bands.conv_grad_weight(grads, images, (o, c, *size), steps, groups)
         return grad.reshape(kernel_shape)
     pieces = _parallel.chunks(len(images))
     if is_depthwise(kernel_shape, groups):
@@ -224,7 +235,8 @@ def _gatherer(images, out, window, groups):
     def take(block, g, memory):
         return _rows(images)[block].reshape(-1, channels)
 
-    return take if _is_pointwise(images, out, window, groups) else gather
+    pointwise = is_pointwise(images.shape[1:4], out, window, groups)
+    return take if pointwise else gather
 
 
 def _output_rows(grads, block, g, groups):
@@ -237,16 +249,6 @@ def _part(a, g, groups):
     """Return the channels of group g."""
     each = a.shape[-1] // groups
     return slice(g * each, (g + 1) * each)
-
-
-def _is_pointwise(images, out, window, groups):
-    """Tell whether each output pixel sees the one pixel at its place: nothing to gather."""
-    return (
-        groups == 1
-        and images.shape[1:4] == out
-        and set(window.size) == set(window.stride) == {1}
-        and not any(map(any, window.padding))
-    )
 
 
 def _filters(weight, groups):

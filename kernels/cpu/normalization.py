@@ -17,7 +17,8 @@ from ._jit import njit
 from ._layout import FAST, channels_last, logical
 
 _WIDE = 256  # numbers in a long row, about: enough to drown the cost of starting one
-_LANES = 32  # sums that run side by side along a row: a sum of its own order cannot be vectorised
+_LANES = 64  # sums that run side by side along a row: a sum of its own order cannot be vectorised
+_TURNS = 16  # numbers that such a sum adds up in its own type; the rest is float64
 
 
 def moments(x, per_image):
@@ -81,10 +82,10 @@ def normalize_rows(x, gamma, beta, epsilon, centred):
 
     def work(_, start, stop):
         part = slice(start, stop)
-        lanes = np.empty(_LANES)
+        lanes = np.empty(_LANES, x.dtype)
         _rows(x[part], gamma, beta, epsilon, centred, y[part], mean[part], rstd[part], lanes)
 
-    _parallel.run(work, _parallel.chunks(len(x)))
+    _parallel.run(work, _parallel.grains(len(x), x.nbytes))
     return y, mean, rstd
 
 
@@ -94,13 +95,14 @@ def normalize_rows_grad(grad_y, x, gamma, mean, rstd, centred):
         return plain.normalize_rows_grad(grad_y, x, gamma, mean, rstd, centred)
     grad_y, x, gamma = (np.ascontiguousarray(a) for a in (grad_y, x, gamma))
     grad_x = _buffers.empty(x.shape, x.dtype)
-    pieces = _parallel.chunks(len(x))
+    pieces = _parallel.grains(len(x), x.nbytes)
     sums = np.zeros((2, len(pieces), x.shape[1]))
 
     def work(p, start, stop):
         part = slice(start, stop)
         given = grad_y[part], x[part], gamma, mean[part], rstd[part], centred
-        _rows_grad(*given, grad_x[part], sums[0, p], sums[1, p], np.empty((2, _LANES)))
+        memory = np.empty((2, _LANES), x.dtype), np.empty((2, x.shape[1]), x.dtype)
+        _rows_grad(*given, grad_x[part], sums[0, p], sums[1, p], *memory)
 
     _parallel.run(work, pieces)
     grad_gamma, grad_beta = sums.sum(axis=1)
@@ -268,75 +270,97 @@ def _fold(row, sums):
             sums[c] += row[start + c]
 
 
+# Sums along a row are of x minus its first value, or minus its mean: small numbers, which a few
+# additions in single precision do no harm.  Unsigned indices keep loops from testing their sign.
 @njit
 def _rows(x, gamma, beta, epsilon, centred, y, mean, rstd, lanes):
     count = x.shape[1]
     for r in range(len(x)):
         row, y_row = x[r], y[r]
-        m = _sum(row, lanes) / count if centred else 0.0
-        s = 1.0 / np.sqrt(_sum_of_squares(row, m, lanes) / count + epsilon)
-        mean[r], rstd[r] = m, s
+        m = row[0] + _sum(row, row[0], lanes) / count if centred else 0.0
         centre = x.dtype.type(m)
+        squares = _sum_of_squares(row, centre, lanes) / count
+        s = 1.0 / np.sqrt(squares - (m - centre) * (m - centre) + epsilon)
+        mean[r], rstd[r] = m, s
         scale, rest = x.dtype.type(s), x.dtype.type((centre - m) * s)
         for k in range(count):
             y_row[k] = ((row[k] - centre) * scale + rest) * gamma[k] + beta[k]
 
 
 @njit
-def _rows_grad(grad_y, x, gamma, mean, rstd, centred, grad_x, grad_gamma, grad_beta, lanes):
-    count = x.shape[1]
+def _rows_grad(
+    grad_y, x, gamma, mean, rstd, centred, grad_x, grad_gamma, grad_beta, lanes, features
+):
+    count, since = x.shape[1], 0
+    gammas, betas = features[0], features[1]
+    features[:] = 0
     for r in range(len(x)):
         g_row, row, d_row = grad_y[r], x[r], grad_x[r]
         m, s = mean[r], rstd[r]
+        centre, scale = x.dtype.type(m), x.dtype.type(s)
+        rest = x.dtype.type((centre - m) * s)
         for k in range(count):
-            g = np.float64(g_row[k])
-            grad_beta[k] += g
-            grad_gamma[k] += g * ((row[k] - m) * s)
-        total, product = _weighted_sums(g_row, gamma, row, m, lanes)
+            betas[k] += g_row[k]
+            gammas[k] += g_row[k] * ((row[k] - centre) * scale + rest)
+        since += 1
+        if since == _TURNS or r == len(x) - 1:
+            for k in range(count):
+                grad_beta[k] += betas[k]
+                grad_gamma[k] += gammas[k]
+            features[:] = 0
+            since = 0
+        total, product = _weighted_sums(g_row, gamma, row, centre, lanes)
+        product += total * (centre - m)
         # dL/dx = s * (v - mean(v) - z * mean(v * z)),  v = gamma * dL/dy,  z = (x - m) * s
-        centre = x.dtype.type(m)
         slope = -s * s * s * product / count
         shift = (-s * total / count if centred else 0.0) + slope * (centre - m)
-        a, b, c = x.dtype.type(s), x.dtype.type(slope), x.dtype.type(shift)
+        b, c = x.dtype.type(slope), x.dtype.type(shift)
         for k in range(count):
-            d_row[k] = a * (g_row[k] * gamma[k]) + (b * (row[k] - centre) + c)
+            d_row[k] = scale * (g_row[k] * gamma[k]) + (b * (row[k] - centre) + c)
 
 
 @njit
-def _sum(row, lanes):
-    lanes = lanes[: len(row)]
-    lanes[:] = 0.0
-    for start in range(0, len(row), len(lanes)):
-        part = row[start : start + len(lanes)]
-        for k in range(len(part)):
-            lanes[k] += part[k]
-    return lanes.sum()
+def _sum(row, shift, lanes):
+    total, wide, count = 0.0, np.uint64(len(lanes)), np.uint64(len(row))
+    for first in range(np.uint64(0), count, wide * np.uint64(_TURNS)):
+        lanes[:] = 0
+        for start in range(first, min(first + wide * np.uint64(_TURNS), count), wide):
+            for k in range(min(wide, count - start)):
+                lanes[k] += row[start + k] - shift
+        for k in range(len(lanes)):
+            total += lanes[k]
+    return total
 
 
 @njit
 def _sum_of_squares(row, mean, lanes):
-    lanes = lanes[: len(row)]
-    lanes[:] = 0.0
-    for start in range(0, len(row), len(lanes)):
-        part = row[start : start + len(lanes)]
-        for k in range(len(part)):
-            d = part[k] - mean
-            lanes[k] += d * d
-    return lanes.sum()
+    total, wide, count = 0.0, np.uint64(len(lanes)), np.uint64(len(row))
+    for first in range(np.uint64(0), count, wide * np.uint64(_TURNS)):
+        lanes[:] = 0
+        for start in range(first, min(first + wide * np.uint64(_TURNS), count), wide):
+            for k in range(min(wide, count - start)):
+                d = row[start + k] - mean
+                lanes[k] += d * d
+        for k in range(len(lanes)):
+            total += lanes[k]
+    return total
 
 
 @njit
 def _weighted_sums(g_row, gamma, row, mean, lanes):
-    totals, products = lanes[0, : len(row)], lanes[1, : len(row)]
-    totals[:], products[:] = 0.0, 0.0
-    for start in range(0, len(row), len(totals)):
-        end = start + len(totals)
-        g_part, weights, part = g_row[start:end], gamma[start:end], row[start:end]
-        for k in range(len(part)):
-            v = np.float64(g_part[k]) * weights[k]
-            totals[k] += v
-            products[k] += v * (part[k] - mean)
-    return totals.sum(), products.sum()
+    total, product, wide, count = 0.0, 0.0, np.uint64(lanes.shape[1]), np.uint64(len(row))
+    totals, products = lanes[0], lanes[1]
+    for first in range(np.uint64(0), count, wide * np.uint64(_TURNS)):
+        lanes[:] = 0
+        for start in range(first, min(first + wide * np.uint64(_TURNS), count), wide):
+            for k in range(min(wide, count - start)):
+                v = g_row[start + k] * gamma[start + k]
+                totals[k] += v
+                products[k] += v * (row[start + k] - mean)
+        for k in range(len(totals)):
+            total += totals[k]
+            product += products[k]
+    return total, product
 
 
 @njit

@@ -118,7 +118,8 @@ def _each_image(kernel, given, results, *more):
     def work(_, start, stop):
         kernel(*(a[start:stop] for a in given), *(a[start:stop] for a in results), *more)
 
-    _parallel.run(work, _parallel.chunks(len(results[0])))
+    size = sum(a.nbytes for a in (*given, *results))
+    _parallel.run(work, _parallel.grains(len(results[0]), size))
 
 
 def _out_shape(x, spans):
@@ -148,94 +149,146 @@ def _geometry(image_shape, spans):
     return tuple(zip(*three, strict=True)), (1, 1, *image_shape[2:])[-2:]
 
 
+# Channels may be few, so nothing here makes a view of a pixel; and unsigned indices need no test
+# for being negative, which would keep the loops over channels from being vectorised.
 @njit
 def _max_pool(x, y, winner, spans, plane):
     (d_start, h_start, w_start), (d_count, h_count, w_count), (d_step, h_step, w_step) = spans
     height, width = plane
-    for n in range(x.shape[0]):
-        o = 0
+    source, best, at = x.reshape(-1), y.reshape(-1), winner.reshape(-1)
+    images, pixels, channels = x.shape[0], x.shape[1], np.uint64(x.shape[2])
+    to = np.uint64(0)
+    for n in range(images):
         for q in range(len(d_start)):
             for i in range(len(h_start)):
                 corner, depths, rows = d_start[q] * height + h_start[i], d_count[q], h_count[i]
                 for j in range(len(w_start)):
                     first, columns = corner * width + w_start[j], w_count[j]
-                    best, at = y[n, o], winner[n, o]
-                    for c in range(x.shape[2]):
-                        best[c] = x[n, first, c]
-                        at[c] = first
+                    place = np.uint64(n * pixels + first) * channels
+                    if depths == 1 and rows == 2 and columns == 2:
+                        down, across = h_step * width, w_step
+                        _best_of_4(source, best, at, place, to, first, down, across, channels)
+                        to += channels
+                        continue
+                    for c in range(channels):
+                        best[to + c] = source[place + c]
+                        at[to + c] = first
                     for d in range(depths):
                         for h in range(rows):
                             row = first + (d * d_step * height + h * h_step) * width
+                            if columns == 3:
+                                place = np.uint64(n * pixels + row) * channels
+                                _better_of_3(source, best, at, place, to, row, w_step, channels)
+                                continue
                             for w in range(columns):
-                                place = row + w * w_step
-                                pixel = x[n, place]
-                                for c in range(x.shape[2]):
-                                    v, b = pixel[c], best[c]
+                                here = np.int32(row + w * w_step)
+                                place = np.uint64(n * pixels + here) * channels
+                                for c in range(channels):
+                                    v, b = source[place + c], best[to + c]
                                     wins = (v > b) | ((v != v) & (b == b))  # a NaN shows
-                                    best[c] = v if wins else b
-                                    at[c] = place if wins else at[c]
-                    o += 1
+                                    best[to + c] = v if wins else b
+                                    at[to + c] = here if wins else at[to + c]
+                    to += channels
+
+
+@njit
+def _best_of_4(x, y, winner, place, to, first, down, across, channels):
+    """Take the largest of 2x2 pixels, for each channel, and where it is."""
+    p0, p1 = np.int32(first), np.int32(first + across)
+    p2, p3 = np.int32(first + down), np.int32(first + down + across)
+    below, right = np.uint64(down) * channels, np.uint64(across) * channels
+    for c in range(channels):
+        b, v = x[place + c], x[place + right + c]
+        wins = (v > b) | ((v != v) & (b == b))
+        b, p = v if wins else b, p1 if wins else p0
+        v = x[place + below + c]
+        wins = (v > b) | ((v != v) & (b == b))
+        b, p = v if wins else b, p2 if wins else p
+        v = x[place + below + right + c]
+        wins = (v > b) | ((v != v) & (b == b))
+        y[to + c], winner[to + c] = v if wins else b, p3 if wins else p
+
+
+@njit
+def _better_of_3(x, y, winner, place, to, first, step, channels):
+    """Compare what is the largest so far with three pixels in a row, for each channel."""
+    p0, p1, p2 = np.int32(first), np.int32(first + step), np.int32(first + 2 * step)
+    right = np.uint64(step) * channels
+    for c in range(channels):
+        b, p = y[to + c], winner[to + c]
+        v = x[place + c]
+        wins = (v > b) | ((v != v) & (b == b))
+        b, p = v if wins else b, p0 if wins else p
+        v = x[place + right + c]
+        wins = (v > b) | ((v != v) & (b == b))
+        b, p = v if wins else b, p1 if wins else p
+        v = x[place + right + right + c]
+        wins = (v > b) | ((v != v) & (b == b))
+        y[to + c], winner[to + c] = v if wins else b, p2 if wins else p
 
 
 @njit
 def _max_unpool(x, winner, y):
     y[:] = 0
     images, windows, channels = x.shape
+    source, places, target = x.reshape(-1), winner.reshape(-1), y.reshape(-1)
+    at, many = np.uint64(0), np.uint64(channels)
     for n in range(images):
-        for o in range(windows):
-            for c in range(channels):
-                y[n, winner[n, o, c], c] += x[n, o, c]
+        first = np.uint64(n * y.shape[1]) * many
+        for _ in range(windows):
+            for c in range(many):
+                target[first + np.uint64(places[at + c]) * many + c] += source[at + c]
+            at += many
 
 
 @njit
 def _sum_pool(x, y, spans, plane, scale):
     (d_start, h_start, w_start), (d_count, h_count, w_count), (d_step, h_step, w_step) = spans
     height, width = plane
-    y[:] = 0
-    for n in range(x.shape[0]):
-        o = 0
+    source, total = x.reshape(-1), y.reshape(-1)
+    images, pixels, channels = x.shape[0], x.shape[1], np.uint64(x.shape[2])
+    total[:] = 0
+    to = np.uint64(0)
+    for n in range(images):
         for q in range(len(d_start)):
             for i in range(len(h_start)):
                 corner, depths, rows = d_start[q] * height + h_start[i], d_count[q], h_count[i]
                 for j in range(len(w_start)):
                     first, columns = corner * width + w_start[j], w_count[j]
-                    total = y[n, o]
                     for d in range(depths):
                         for h in range(rows):
                             row = first + (d * d_step * height + h * h_step) * width
                             for w in range(columns):
-                                place = row + w * w_step
-                                pixel = x[n, place]
-                                for c in range(x.shape[2]):
-                                    total[c] += pixel[c]
-                    o += 1
-        whole = y[n].reshape(-1)
-        for k in range(len(whole)):
-            whole[k] *= scale
+                                place = np.uint64(n * pixels + row + w * w_step) * channels
+                                for c in range(channels):
+                                    total[to + c] += source[place + c]
+                    to += channels
+    for k in range(len(total)):
+        total[k] *= scale
 
 
 @njit
 def _sum_unpool(x, y, spans, plane, scale):
     (d_start, h_start, w_start), (d_count, h_count, w_count), (d_step, h_step, w_step) = spans
     height, width = plane
-    y[:] = 0
-    for n in range(x.shape[0]):
-        o = 0
+    source, target = x.reshape(-1), y.reshape(-1)
+    images, pixels, channels = y.shape[0], y.shape[1], np.uint64(y.shape[2])
+    target[:] = 0
+    at = np.uint64(0)
+    for n in range(images):
         for q in range(len(d_start)):
             for i in range(len(h_start)):
                 corner, depths, rows = d_start[q] * height + h_start[i], d_count[q], h_count[i]
                 for j in range(len(w_start)):
                     first, columns = corner * width + w_start[j], w_count[j]
-                    part = x[n, o]
                     for d in range(depths):
                         for h in range(rows):
                             row = first + (d * d_step * height + h * h_step) * width
                             for w in range(columns):
-                                place = row + w * w_step
-                                pixel = y[n, place]
-                                for c in range(x.shape[2]):
-                                    pixel[c] += scale * part[c]
-                    o += 1
+                                place = np.uint64(n * pixels + row + w * w_step) * channels
+                                for c in range(channels):
+                                    target[place + c] += scale * source[at + c]
+                    at += channels
 
 
 @njit

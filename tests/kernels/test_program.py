@@ -13,13 +13,17 @@ from minicnn.kernels.cpu.vector.emit import Function
 from minicnn.kernels.cpu.vector.program import (
     COUNT,
     Argument,
+    Prepared,
+    Shelf,
     Step,
     fixed,
     images_of,
     of_piece,
     of_thread,
     pieces_of,
+    remade,
     run,
+    sums_of_piece,
 )
 
 if objects.machine() is None:
@@ -130,3 +134,68 @@ def test_a_forked_child_has_a_team_of_its_own(monkeypatch):
             os._exit(2)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_a_prepared_program_takes_other_arrays_and_remakes_what_may_have_changed():
+    weight = np.full(4, 2, np.float32)
+    x, y = np.ones((20, 4), np.float32), np.zeros((20, 4), np.float32)
+    sums = np.zeros((pieces_of(20), 4), np.float32)
+    steps = [
+        add(remade(lambda: 3 * weight), images_of(y), Argument(1)),
+        add(images_of(x), images_of(y), Argument(1)),
+        add(images_of(x), sums_of_piece(sums), Argument(1)),
+    ]
+    program = Prepared(steps, 20, 1, x, y)
+    program.run(x, y)
+    assert (y == 7).all()
+    other, found = 10 * x, np.zeros_like(y)
+    weight += 1
+    program.remake()
+    program.run(other, found)
+    assert (y == 7).all()
+    assert (found == 19).all()
+    assert sums.sum() == 10 * 80
+
+
+def shelf_of(*sizes, most=800):
+    """Return a shelf and, for each size, a function that makes a program with so much memory."""
+
+    def make(size):
+        x, memory = np.zeros((1, 4), np.float32), np.zeros(size, np.float32)
+        return lambda: (Prepared([add(fixed(memory), images_of(x), Argument(1))], 1, 1, x), size)
+
+    return Shelf(most), [make(size) for size in sizes]
+
+
+def take(shelf, key, make):
+    program, _ = shelf.take(key, make)
+    program.free.release()
+    return program
+
+
+def test_a_shelf_gives_the_same_program_again_but_to_one_thread_at_a_time():
+    shelf, (make,) = shelf_of(4)
+    first, _ = shelf.take("a", make)
+    second, _ = shelf.take("a", make)  # the first one is still in use
+    assert second is not first
+    first.free.release()
+    second.free.release()
+    assert take(shelf, "a", make) in (first, second)
+    assert take(shelf, None, make) is not take(shelf, None, make)
+
+
+def test_a_shelf_forgets_what_was_not_used_for_long_and_keeps_nothing_large():
+    shelf, makes = shelf_of(20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 30)
+    programs = [take(shelf, i, make) for i, make in enumerate(makes)]
+    assert take(shelf, 10, makes[10]) is programs[10]
+    assert take(shelf, 0, makes[0]) is not programs[0]
+    assert take(shelf, 11, makes[11]) is not programs[11]  # an eighth of all is too much
+
+
+def test_more_threads_than_before_need_other_memory(monkeypatch):
+    monkeypatch.setenv("MINICNN_THREADS", "1")
+    shelf, (make,) = shelf_of(4)
+    alone = take(shelf, "a", make)
+    assert take(shelf, "a", make) is alone
+    monkeypatch.setenv("MINICNN_THREADS", "3")
+    assert take(shelf, "a", make) is not alone

@@ -3,8 +3,14 @@
 from typing import NamedTuple
 
 from .emit import Function, integer
-from .microkernel import GEOMETRY
 
+# The integers that a compiled function is given, in floats or counts, as one array.
+GEOMETRY = (
+    "x_image", "x_plane", "x_row", "depth", "height", "x_line",  # of the image as it comes
+    "top", "p_start", "p_plane", "p_row", "reach",  # of the frame: see `_band`
+    "plane_step", "row_step", "rows_step", "kernel_plane", "kernel_row",  # of what is convolved
+    "out_depth", "out_height", "out_width", "y_image", "y_plane", "y_row",  # of the output
+)  # fmt: skip
 _SUMS = 25  # of taps that are held in registers at once, at most: all of a 5x5 kernel
 _UNROLLED = 3  # kernel rows that are written one after the other: their taps stay in registers
 
@@ -23,6 +29,7 @@ class Shape(NamedTuple):
     rows: int  # vectors side by side in a tile
     rest: int  # vectors of a row that are left over by whole tiles
     left: int  # pixels of a row that are left over by whole vectors
+    band: int  # rows of outputs that are computed at once, while their windows are near
 
     @property
     def floats(self):
@@ -45,23 +52,18 @@ def forward(name, shape):
     f = Function(name, 6, 1)
     x, frame, weights, bias, y, geometry, count = f.args
     g = f.integers(geometry, GEOMETRY)
-    with f.loop(count) as n:
-        source = _input(f, shape, g, x, frame, n)
-        target = f.at(y, f.times(n, g["y_image"]))
-        with f.loop(g["out_depth"]) as d, f.loop(g["out_height"]) as h:
-            x_row = f.at(source, f.times(d, g["plane_step"]), f.times(h, g["row_step"]))
-            y_row = f.at(target, f.times(d, g["y_plane"]), f.times(h, g["y_row"]))
-            for block, valid in _every_block(f, shape):
-                channel = f.times(block, shape.lanes)
-                taps = f.at(weights, f.times(channel, shape.taps))
-                given = f.at(x_row, channel), taps, f.at(bias, channel), f.at(y_row, channel)
-                whole, after = _lengths(f, shape, g)
-                with f.loop(whole, shape.rows) as j:
-                    _outputs(f, shape, g, given, j, shape.rows, valid)
-                if shape.rest:
-                    _outputs(f, shape, g, given, whole, shape.rest, valid)
-                if shape.left:
-                    _outputs(f, shape, g, given, after, 1, shape.left * shape.channels)
+    for x_row, y_row in _every_row(f, shape, g, (x, frame, y), count):
+        for block, valid in _every_block(f, shape):
+            channel = f.times(block, shape.lanes)
+            taps = f.at(weights, f.times(channel, shape.taps))
+            given = f.at(x_row, channel), taps, f.at(bias, channel), f.at(y_row, channel)
+            whole, after = _lengths(f, shape, g)
+            with f.loop(whole, shape.rows) as j:
+                _outputs(f, shape, g, given, j, shape.rows, valid)
+            if shape.rest:
+                _outputs(f, shape, g, given, whole, shape.rest, valid)
+            if shape.left:
+                _outputs(f, shape, g, given, after, 1, shape.left * shape.channels)
     f.code.ret_void()
     return f.module
 
@@ -100,38 +102,35 @@ def grad_weight(name, shape):
     depth, height, width = shape.kernel
     together = min(height, max(1, _SUMS // width))  # kernel rows that are summed at once
     done = height // together * together
-    with f.loop(count) as n:
-        source = _input(f, shape, g, x, frame, n)
-        grads = f.at(grad_y, f.times(n, g["y_image"]))
-        with f.loop(g["out_depth"]) as d, f.loop(g["out_height"]) as h:
-            x_row = f.at(source, f.times(d, g["plane_step"]), f.times(h, g["row_step"]))
-            y_row = f.at(grads, f.times(d, g["y_plane"]), f.times(h, g["y_row"]))
-            for block, valid in _every_block(f, shape):
-                channel = f.times(block, shape.lanes)
-                given = f.at(x_row, channel), f.at(y_row, channel)
-                own = f.at(sums, f.times(channel, shape.taps))
-                with f.loop(depth) as t:
-                    with f.loop(done, together) as u:
-                        _weights(f, shape, g, given, own, (t, u), together, valid)
-                    if height > done:
-                        _weights(f, shape, g, given, own, (t, done), height - done, valid)
+    for source, grads, height_here in _every_band(f, shape, g, (x, frame, grad_y), count):
+        for block, valid in _every_block(f, shape):
+            channel = f.times(block, shape.lanes)
+            given = f.at(source, channel), f.at(grads, channel)
+            own = f.at(sums, f.times(channel, shape.taps))
+            with f.loop(depth) as t:
+                with f.loop(done, together) as u:
+                    _weights(f, shape, g, given, own, (t, u), (together, height_here), valid)
+                if height > done:
+                    many = height - done, height_here
+                    _weights(f, shape, g, given, own, (t, done), many, valid)
     f.code.ret_void()
     return f.module
 
 
 def _weights(f, shape, g, pointers, sums, place, many, valid):
-    """Add up so many kernel rows, from row `place` = (t, u) on, over a row of pixels.
-
-    The sums go back to memory after each row of pixels; but so both rows are read from one end
-    to the other for the next channels, while they are in the first cache.
-    """
+    """Add up so many kernel rows, from row `place` = (t, u) on, over the rows of a band."""
     x, grads = pointers
-    t, u = place
+    (t, u), (many, rows) = place, many
     lanes, (_, height, width) = shape.lanes, shape.kernel
     x = f.at(x, f.times(t, g["kernel_plane"]), f.times(u, g["kernel_row"]))
     target = f.at(sums, f.times(f.plus(f.times(t, height), u), width * lanes))
+    pixels = [
+        (g["out_depth"], (g["plane_step"], g["y_plane"]), 1),
+        (rows, (g["row_step"], g["y_row"]), 1),
+    ]
     start = [f.load(f.at(target, k * lanes), lanes) for k in range(many * width)]
-    for k, total in enumerate(_row(f, shape, g, (x, grads), start, many, valid)):
+    found = f.sums(pixels, [x, grads], start, lambda p, s: _row(f, shape, g, p, s, many, valid))
+    for k, total in enumerate(found):
         f.store(total, f.at(target, k * lanes))
 
 
@@ -207,13 +206,44 @@ def _every_block(f, shape):
         yield whole, more
 
 
-def _input(f, shape, g, x, frame, n):
-    """Return where the image to be convolved is: in its place, or copied into the frame."""
-    image = f.at(x, f.times(n, g["x_image"]))
-    if not shape.padded:
-        return image
+def _every_row(f, shape, g, pointers, count):
+    """Write the loops over images and rows of outputs; yield where their windows and they are."""
+    for source, target, rows in _every_band(f, shape, g, pointers, count):
+        with f.loop(g["out_depth"]) as d, f.loop(rows) as h:
+            yield (
+                f.at(source, f.times(d, g["plane_step"]), f.times(h, g["row_step"])),
+                f.at(target, f.times(d, g["y_plane"]), f.times(h, g["y_row"])),
+            )
+
+
+def _every_band(f, shape, g, pointers, count):
+    """Write the loops over images and bands of them; yield the band, its outputs, their rows."""
+    x, frame, y = pointers
+    with f.loop(count) as n, f.pieces(g["out_height"], integer(shape.band)) as (_, first, rows):
+        image = f.at(x, f.times(n, g["x_image"]))
+        target = f.at(y, f.times(n, g["y_image"]), f.times(first, g["y_row"]))
+        if shape.padded:
+            yield _band(f, g, image, frame, first, rows), target, rows
+        else:
+            yield f.at(image, f.times(first, g["row_step"])), target, rows
+
+
+def _band(f, g, image, frame, first, rows):
+    """Copy the rows that some rows of outputs see into a frame; return it.
+
+    What is beside the image is 0 in the frame and stays so; what is above and below is set here.
+    """
+    code = f.code
+    top = code.sub(f.times(first, g["rows_step"]), g["top"])  # row of the image
+    height = f.plus(f.times(code.sub(rows, integer(1)), g["rows_step"]), g["reach"])
     inside = f.at(frame, g["p_start"])
-    with f.loop(g["depth"]) as d, f.loop(g["height"]) as h:
-        to = f.at(inside, f.times(d, g["p_plane"]), f.times(h, g["p_row"]))
-        f.copy(to, f.at(image, f.times(d, g["x_plane"]), f.times(h, g["x_row"])), g["x_line"])
+    with f.loop(g["depth"]) as d, f.loop(height) as r:
+        to = f.at(inside, f.times(d, g["p_plane"]), f.times(r, g["p_row"]))
+        h = code.add(top, r)
+        with code.if_else(code.icmp_unsigned("<", h, g["height"])) as (there, beyond):
+            with there:
+                at = f.at(image, f.times(d, g["x_plane"]), f.times(h, g["x_row"]))
+                f.copy(to, at, g["x_line"])
+            with beyond:
+                f.clear(to, g["x_line"])
     return frame

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _buffers, _parallel
 from . import depthwise, microkernel, objects, tiles, winograd
-from .program import COUNT, Step, fixed, images_of, of_piece, of_thread, pieces_of, run
+from .program import COUNT, Step, fixed, images_of, of_thread, once, pieces_of, run, sums_of_piece
 
 _NOTHING = np.empty((1, 0), np.float32)
 _LEAST = 1 << 16  # multiply-adds of a call below which compiling is not worth it
@@ -40,23 +40,27 @@ def conv(images, weight, bias, y, steps, groups):
     run(conv_steps(images, weight, bias, y, steps, groups), len(images), len(images))
 
 
-def conv_steps(images, weight, bias, y, steps, groups, apart=(1, 1, 1), of=images_of):
+def conv_steps(
+    images, weight, bias, y, steps, groups, apart=(1, 1, 1), of=images_of, packed=None
+):
     """Return the step that convolves an image, see `conv`.
 
     With `apart`, y is every other (third, ...) pixel of an array, in a view. `of` says where the
     images are: `images_of`, or `left_by` where an earlier step left them in a thread's memory.
+    `packed` is a dict in which programs of the same weight find what the first of them packed.
     """
     if apart == (1, 1, 1) and (m := winograd.side(y.shape, weight.shape, steps, groups)):
-        return winograd.conv_steps(images, weight, bias, y, steps, m, of)
+        return winograd.conv_steps(images, weight, bias, y, steps, m, of, packed)
+    if depthwise.fits(weight.shape, groups):
+        return depthwise.conv_steps(images, weight, bias, y, steps, apart[2], of)
     together = _together(len(y), weight.shape, groups)
     strides = images.strides[:4], y.strides[:4]
     frame = _frame(images.shape[1:], y.shape[1:4], *strides, steps, together)
-    if depthwise.fits(weight.shape, groups):
-        return depthwise.conv_steps(frame, images, weight, bias, y, steps, apart[2], of)
     shape = _shape(weight.shape, groups, steps, frame.padded, together, apart[2], y.shape[3])
     arguments = (
-        of(images[:, *frame.cut]), of_thread(frame.memory()), fixed(_blocks(weight, shape)),
-        fixed(_bias(bias, shape)), images_of(y), fixed(frame.geometry), COUNT,
+        of(images[:, *frame.cut]), of_thread(frame.memory()),
+        once(packed, shape.tile, lambda: _blocks(weight, shape)), fixed(_bias(bias, shape)), images_of(y),
+        fixed(frame.geometry), COUNT,
     )  # fmt: skip
     return [Step(objects.function("forward", shape, microkernel.forward), arguments)]
 
@@ -76,11 +80,11 @@ def grad_weight_steps(grads, images, kernel_shape, steps, groups, of=images_of):
     out_shape = (len(images), *grads.shape[1:])
     if m := winograd.side(out_shape, kernel_shape, steps, groups):
         return winograd.grad_weight_steps(grads, images, kernel_shape, steps, m, of)
+    if depthwise.fits(kernel_shape, groups):
+        return depthwise.grad_weight_steps(grads, images, kernel_shape, steps, of)
     together = _together(len(images), kernel_shape, groups)
     strides = images.strides[:4], grads.strides[:4]
     frame = _frame(images.shape[1:], grads.shape[1:4], *strides, steps, together)
-    if depthwise.fits(kernel_shape, groups):
-        return depthwise.grad_weight_steps(frame, grads, images, kernel_shape, steps, of)
     shape = _shape(kernel_shape, groups, steps, frame.padded, together)
     near = _NOTHING
     if together > 1:
@@ -88,7 +92,7 @@ def grad_weight_steps(grads, images, kernel_shape, steps, groups, of=images_of):
     partial = np.zeros((pieces_of(len(images)), groups * shape.group_size), np.float32)
     arguments = (
         images_of(images[:, *frame.cut]), of_thread(frame.memory()), of(grads), of_thread(near),
-        of_piece(partial), fixed(frame.geometry), COUNT,
+        sums_of_piece(partial), fixed(frame.geometry), COUNT,
     )  # fmt: skip
     calls = [Step(objects.function("grad_weight", shape, microkernel.grad_weight), arguments)]
     return calls, lambda: _from_blocks(partial.sum(axis=0), shape, kernel_shape)
@@ -100,7 +104,7 @@ def conv_grad_x(grads, weight, grad_x, steps, groups):
     run(calls, len(grad_x), len(grad_x) if len(calls) == 1 else 1)
 
 
-def grad_x_steps(grads, weight, grad_x, steps, groups, of=images_of):
+def grad_x_steps(grads, weight, grad_x, steps, groups, of=images_of, packed=None):
     """Return the steps that fill grad_x; see `conv_grad_x`.
 
     Pixel h meets tap u at output i where h + P = i*S + u*D.  Let a be the rest of h + P
@@ -116,10 +120,12 @@ def grad_x_steps(grads, weight, grad_x, steps, groups, of=images_of):
         before = tuple(d * (k - 1) - p for k, d, p in reach)
         upside_down = turned[..., ::-1, ::-1, ::-1]
         backwards = steps._replace(before=before)
-        return conv_steps(grads, upside_down, None, grad_x, backwards, groups, of=of)
+        return conv_steps(
+            grads, upside_down, None, grad_x, backwards, groups, of=of, packed=packed
+        )
     found = []
     axes = [_rests(*axis) for axis in zip(steps.size, steps.stride, steps.before, strict=True)]
-    for rests in itertools.product(*axes):
+    for k, rests in enumerate(itertools.product(*axes)):
         taps, pixels, before = zip(*rests, strict=True)
         target = grad_x[:, *pixels]
         if 0 in target.shape[1:]:
@@ -129,7 +135,8 @@ def grad_x_steps(grads, weight, grad_x, steps, groups, of=images_of):
             target[...] = 0  # the stride is larger than the window: nobody sees these pixels
             continue
         small = Steps(part.shape[2:], ones, before, ones)
-        found += conv_steps(grads, part, None, target, small, groups, steps.stride, of)
+        own = None if packed is None else packed.setdefault(k, {})
+        found += conv_steps(grads, part, None, target, small, groups, steps.stride, of, own)
     return found
 
 

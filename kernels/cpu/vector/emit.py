@@ -146,6 +146,12 @@ class Function:
         move = self._intrinsic("llvm.memcpy.p0.p0.i64", NOTHING, [POINTER, POINTER, INT, _BIT])
         self.code.call(move, [target, source, self.times(floats, 4), ir.Constant(_BIT, 0)])
 
+    def clear(self, target, floats):
+        """Write so many zeros."""
+        byte = ir.IntType(8)
+        fill = self._intrinsic("llvm.memset.p0.i64", NOTHING, [POINTER, byte, INT, _BIT])
+        self.code.call(fill, [target, byte(0), self.times(floats, 4), ir.Constant(_BIT, 0)])
+
     def load(self, pointer, lanes, valid=None):
         """Load a vector; of lanes beyond `valid` nothing is read, and they are 0."""
         kind = ir.VectorType(FLOAT, lanes)

@@ -27,6 +27,7 @@ class Argument(NamedTuple):
     thread: int = 0
     group: int = 0
     memory: object = None  # the array, which has to live until the program is done
+    remake: object = None  # what gives the array's values at the beginning, if they may be others
 
 
 class Step(NamedTuple):
@@ -36,6 +37,7 @@ class Step(NamedTuple):
     arguments: tuple
 
 
+_NUMBERS = len(team.ARGUMENT)
 COUNT = Argument(0, group=1)  # how many images a group has
 
 
@@ -49,6 +51,20 @@ def fixed(a):
     return Argument(a.ctypes.data, memory=a)
 
 
+def remade(make, of=fixed):
+    """Return the address of what ``make()`` gives, which is asked again before each later run."""
+    return of(make())._replace(remake=make)
+
+
+def once(packed, key, make):
+    """Return `remade`, or what it returned before if there is a dict to look it up in."""
+    if packed is None:
+        return remade(make)
+    if key not in packed:
+        packed[key] = remade(make)
+    return packed[key]
+
+
 def images_of(a):
     """Return the address of image n of an array (N, ...)."""
     return Argument(a.ctypes.data, image=a.strides[0], memory=a)
@@ -57,6 +73,11 @@ def images_of(a):
 def of_piece(a):
     """Return the address of a piece's own part of an array (pieces, ...)."""
     return Argument(a.ctypes.data, piece=a.strides[0], memory=a)
+
+
+def sums_of_piece(a):
+    """Return the address of a piece's own sums, which begin with 0 in each run."""
+    return of_piece(a)._replace(remake=int)
 
 
 def of_thread(a):
@@ -87,13 +108,15 @@ def _written(steps, images, group):
     for step in steps:
         words.append(step.function)
         for argument in step.arguments:
-            words += argument[:-1]
-        words += [0] * ((team.ARGUMENTS - len(step.arguments)) * len(team.ARGUMENT))
+            words += argument[:_NUMBERS]
+        words += [0] * ((team.ARGUMENTS - len(step.arguments)) * _NUMBERS)
     return array.array("q", words)
 
 
 class Prepared:
     """A program to be run again and again, each time with other arrays in the place of some.
+
+    It is for one thread of Python at a time: see `free`.
 
     Parameters
     ----------
@@ -106,31 +129,81 @@ class Prepared:
     def __init__(self, steps, images, group, *places):
         self._words = _written(steps, images, group)
         self._pieces = pieces_of(images)
-        self._steps = steps  # with the memory that they work in, of so many threads
-        self._threads = _parallel.threads()
-        self._one_at_a_time = threading.Lock()
-        self._slots = []
-        for which, place in enumerate(places):
-            start = place.ctypes.data
-            for s, step in enumerate(steps):
-                for k, argument in enumerate(step.arguments):
-                    offset = argument.base - start
-                    if argument.memory is not None and 0 <= offset < place.nbytes:
-                        word = len(team.HEAD) + s * team.STEP_WORDS + 1 + k * len(team.ARGUMENT)
-                        self._slots.append((word, which, offset))
+        self._threads = _parallel.threads()  # for which the steps have memory
+        self.free = threading.Lock()
+        self._slots, self._remade, self._kept, self.nbytes = [], [], [], 0
+        starts = [place.ctypes.data for place in places]
+        for s, step in enumerate(steps):
+            for k, argument in enumerate(step.arguments):
+                if argument.memory is None:
+                    continue
+                word = len(team.HEAD) + s * team.STEP_WORDS + 1 + k * _NUMBERS
+                for which, (place, start) in enumerate(zip(places, starts, strict=True)):
+                    if 0 <= argument.base - start < place.nbytes:
+                        self._slots.append((word, which, argument.base - start))
+                        break
+                else:
+                    self._kept.append(argument.memory)
+                    self.nbytes += argument.memory.nbytes
+                    if argument.remake is not None:
+                        self._remade.append((argument.memory, argument.remake))
+
+    def fits(self):
+        """Tell whether there still is memory for every thread."""
+        return _parallel.threads() <= self._threads
+
+    def remake(self):
+        """Ask again for what may have changed: weights that were written into, sums."""
+        for memory, make in self._remade:
+            memory[...] = make()
 
     def run(self, *arrays):
-        """Run it on these; return False, with nothing done, if there is no memory for that.
+        """Run it on these."""
+        words = self._words
+        addresses = [a.ctypes.data for a in arrays]
+        for word, which, offset in self._slots:
+            words[word] = addresses[which] + offset
+        team.run(words.buffer_info()[0], self._pieces)
 
-        That is so while another thread runs it, or if there are more threads now than before.
+
+class Shelf:
+    """Prepared programs that were used lately, by what they depend on, up to so many bytes."""
+
+    def __init__(self, most):
+        self._most = most
+        self._lock = threading.Lock()
+        self._known: dict = {}  # the one used last at its end
+        self._bytes = 0
+
+    def take(self, key, make):
+        """Return (program, finish) of ``make()``, perhaps an earlier one, for this thread alone.
+
+        Let go of it with ``program.free.release()``. Without a key, nothing is kept.
         """
-        if _parallel.threads() > self._threads or not self._one_at_a_time.acquire(blocking=False):
-            return False
-        try:
-            addresses = [a.ctypes.data for a in arrays]
-            for word, which, offset in self._slots:
-                self._words[word] = addresses[which] + offset
-            team.run(self._words.buffer_info()[0], self._pieces)
-        finally:
-            self._one_at_a_time.release()
-        return True
+        if key is None:
+            found = make()
+            found[0].free.acquire()
+            return found
+        with self._lock:
+            found = self._known.pop(key, None)
+            if found is not None:
+                self._known[key] = found
+        if found is not None and found[0].fits() and found[0].free.acquire(blocking=False):
+            found[0].remake()
+            return found
+        found = make()
+        found[0].free.acquire()
+        self._put(key, found)
+        return found
+
+    def _put(self, key, made):
+        size = made[0].nbytes
+        with self._lock:
+            if size > self._most // 8:
+                return
+            before = self._known.pop(key, None)
+            self._bytes += size - (before[0].nbytes if before else 0)
+            self._known[key] = made
+            while self._bytes > self._most:
+                oldest = next(iter(self._known))
+                self._bytes -= self._known.pop(oldest)[0].nbytes

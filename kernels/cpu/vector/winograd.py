@@ -74,7 +74,7 @@ import numpy as np
 from ... import settings
 from .. import _buffers, _parallel
 from . import objects, winograd_code
-from .program import COUNT, Step, fixed, images_of, of_piece, of_thread, pieces_of
+from .program import COUNT, Step, fixed, images_of, of_thread, once, pieces_of, sums_of_piece
 from .winograd_matrices import TAPS, matrices
 
 # What transforms cost, in multiply-adds that could have been done meanwhile (measured).
@@ -110,11 +110,17 @@ def side(out_shape, kernel_shape, steps, groups):
     return min(costs, key=lambda m: costs[m])
 
 
-def conv_steps(images, weight, bias, y, steps, m, of=images_of):
+def images_at_once(out_shape, kernel_shape, steps, groups):
+    """Return for how many images together it works well: enough for a block of tiles."""
+    m = side(out_shape, kernel_shape, steps, groups)
+    return -(-_SUMMED // (-(-out_shape[2] // m) * -(-out_shape[3] // m))) if m else 1
+
+
+def conv_steps(images, weight, bias, y, steps, m, of=images_of, packed=None):
     """Return the step of `direct.conv_steps`, by tiles of m x m outputs."""
     shape = _shape(objects.machine(), m, images.shape[4], y.shape[4])
     arguments = (
-        of(images), of_thread(_memory(shape)), fixed(_transformed(weight, shape)),
+        of(images), of_thread(_memory(shape)), once(packed, shape, lambda: _transformed(weight, shape)),
         fixed(_bias(bias, shape)), images_of(y), fixed(_geometry(images, y, steps, m)), COUNT,
     )  # fmt: skip
     return [Step(objects.function("winograd", shape, winograd_code.forward), arguments)]
@@ -128,7 +134,7 @@ def grad_weight_steps(grads, images, kernel_shape, steps, m, of=images_of):
     sums = channels, TAPS, TAPS, shape.forward.padded_out
     partial = np.zeros((pieces_of(len(images)), *sums), np.float32)
     arguments = (
-        images_of(images), of_thread(_memory(shape)), of(grads), of_piece(partial),
+        images_of(images), of_thread(_memory(shape)), of(grads), sums_of_piece(partial),
         fixed(_geometry(images, grads, steps, m)), COUNT,
     )  # fmt: skip
     function = objects.function("winograd_weight", shape, winograd_code.grad_weight)
