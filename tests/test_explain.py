@@ -36,7 +36,7 @@ def test_every_op_has_a_formula_a_derivation_and_a_source(name):
     assert about.source.count('"""') % 2 == 0
     assert about.measured is None
     for kernel in about.kernels:
-        assert f"def {kernel.name}(" in kernel.source
+        assert f"def {kernel.name}(" in kernel.source or kernel.kind.startswith("generator")
         assert os.path.exists(kernel.file) or kernel.file.startswith("kernels/")
     kinds = {kernel.name: kernel.kind for kernel in about.kernels}
     assert all(k.kind == "plain" for k in about.kernels if k.name not in kinds)
@@ -73,7 +73,7 @@ def test_what_is_said_about_a_convolution():
     assert {(k.name, k.kind) for k in about.kernels} == {
         (name, kind)
         for name in ("conv", "conv_grad_x", "conv_grad_weight")
-        for kind in ("plain", "cpu")
+        for kind in ("plain", "cpu", "generator of vector code")
     }
     assert about.kernels[0].name == "conv"  # what computes the value comes first
     assert "def convolve(" in about.source
@@ -192,3 +192,14 @@ def test_a_composed_op_without_words_is_explained():
     about = minicnn.explain(plus_one)
     assert about.formula == ("Count on.",)
     assert about.derivation == ("It is written with operators of Tensors, or has no gradient.",)
+
+
+@pytest.mark.parametrize("name", ["conv2d", "conv_transpose3d"])
+def test_convolutions_show_the_generator_of_their_vector_code(name):
+    pytest.importorskip("llvmlite")
+    shown = {(k.name, k.file): k.source for k in minicnn.explain(name).kernels}
+    direct = shown["conv_grad_weight", "kernels/cpu/vector/microkernel.py"]
+    assert "def grad_weight(" in direct
+    assert "def _products(" in direct
+    assert "def forward(" in shown["conv", "kernels/cpu/vector/winograd_code.py"]
+    assert not any("vector" in k.file for k in minicnn.explain("relu").kernels)

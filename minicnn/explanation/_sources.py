@@ -19,6 +19,12 @@ Function = Callable[..., Any]
 HOMES = ("minicnn.ops", "minicnn.autograd")  # where ops and their helpers are
 ENGINE = ("minicnn.autograd.tensor", "minicnn.autograd.watching")  # what makes ops of functions
 KINDS = ("plain", "cpu", "cuda")  # the packages of kernels
+# Kernels that have vector code generated for the shape, and the functions that write it
+_GENERATORS = {
+    "conv": (("microkernel", "forward"), ("winograd_code", "forward")),
+    "conv_grad_x": (("microkernel", "forward"), ("winograd_code", "forward")),
+    "conv_grad_weight": (("microkernel", "grad_weight"), ("winograd_code", "grad_weight")),
+}
 
 
 @functools.cache
@@ -152,6 +158,28 @@ def kernel_sources(name: str) -> Iterator[tuple[str, str, str]]:
             "kernels" + f.__module__.partition("kernels")[2].replace(".", "/") + ".py",
             ("\n\n".join(inspect.getsource(part).rstrip() for part in parts)),
         )
+
+
+def generator_sources(name: str) -> Iterator[tuple[str, str, str]]:
+    """Yield (kind, file, source) of what writes the vector code of a kernel, if something does."""
+    for module_name, writer in _GENERATORS.get(name, ()):
+        module = importlib.import_module(f"minicnn.kernels.cpu.vector.{module_name}")
+        parts = _called_in(getattr(module, writer), module)
+        text = "\n\n".join(inspect.getsource(part).rstrip() for part in parts)
+        yield "generator of vector code", f"kernels/cpu/vector/{module_name}.py", text
+
+
+def _called_in(function: FunctionType, module: ModuleType) -> list[FunctionType]:
+    """Return a function and those of its module that it calls, directly or not."""
+    found = [function]
+    for f in found:
+        names = (n.id for n in ast.walk(ast.parse(_source(f))) if isinstance(n, ast.Name))
+        for name in dict.fromkeys(names):
+            other = vars(module).get(name)
+            own = isinstance(other, FunctionType) and other.__module__ == module.__name__
+            if own and other not in found:
+                found.append(other)
+    return found
 
 
 def _package(kind: str) -> ModuleType | None:

@@ -27,7 +27,8 @@ class Kernel:
     name : str
         What ops call it.
     kind : str
-        ``"plain"``: array expressions; ``"cpu"``: compiled loops; ``"cuda"``.
+        ``"plain"``: array expressions; ``"cpu"``: compiled loops; ``"cuda"``; ``"generator of
+        vector code"``: what writes that for the shape at hand, called by the cpu kernel.
     file : str
         Where it is.
     source : str
@@ -190,7 +191,9 @@ def explain(op: str | Callable[..., Any], *args: Any, **kwargs: Any) -> Explanat
         file=f.__module__.replace(".", "/") + ".py",
         source=sources.text_of(function),
         kernels=tuple(
-            Kernel(name, *found) for name in names for found in sources.kernel_sources(name)
+            Kernel(name, *found)
+            for name in names
+            for found in (*sources.kernel_sources(name), *sources.generator_sources(name))
         ),
         measured=measured,
     )
