@@ -176,8 +176,9 @@ def _called_in(function: FunctionType, module: ModuleType) -> list[FunctionType]
         names = (n.id for n in ast.walk(ast.parse(_source(f))) if isinstance(n, ast.Name))
         for name in dict.fromkeys(names):
             other = vars(module).get(name)
-            own = isinstance(other, FunctionType) and other.__module__ == module.__name__
-            if own and other not in found:
+            if not isinstance(other, FunctionType) or other.__module__ != module.__name__:
+                continue
+            if other not in found:
                 found.append(other)
     return found
 

@@ -80,7 +80,7 @@ def conv_block(
     Ioffe and Szegedy, "Batch Normalization", ICML 2015, algorithm 1.
     """
     options = (epsilon, stride, padding, dilation, groups)
-    saved = _Saved(options, rectified, x.requires_grad, weight.requires_grad)
+    saved = _Saved(options, rectified, x=x, weight=weight, gamma=gamma, beta=beta)
     z = _conv_block(x, weight, gamma, beta, saved)
     return z, saved.mean[0], saved.variance[0]
 
@@ -178,18 +178,17 @@ class _Saved:
     mean: Array  # (1, O), float64, as the others
     variance: Array
 
-    def __init__(
-        self, options: tuple[Any, ...], rectified: bool, wants_x: bool, wants_weight: bool
-    ) -> None:
+    def __init__(self, options: tuple[Any, ...], rectified: bool, **operands: Tensor) -> None:
         self.options, self.rectified = options, rectified
-        self.wanted = wants_x, wants_weight
+        self.wanted = {name: t.requires_grad for name, t in operands.items()}
         self._of: Tensor | None = None
         self._found: dict[str, Array] = {}
 
     def take(self, name: str, grad_z: Tensor, compute: Any) -> Tensor:
         """Return dL/d(argument); the first one asked for computes all, and none is kept longer."""
         if self._of is not grad_z or name not in self._found:
-            self._of, self._found = grad_z, compute(grad_z.data)
+            found = compute(grad_z.data)
+            self._of, self._found = grad_z, {n: a for n, a in found.items() if self.wanted[n]}
         value = self._found.pop(name)
         if not self._found:
             self._of = None
@@ -226,12 +225,14 @@ def _conv_block(x: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, saved: _
     #     dL/dbeta = s,   dL/dgamma = p * rstd,
     #     dL/dy = scale * (g - s / M - (y - mean) * rstd^2 * p / M)
     # and from dL/dy those of the convolution, see `convolve`.
+    wanted = saved.wanted["x"], saved.wanted["weight"]
+
     def gradients(grad_z: Array) -> dict[str, Array]:
         s, p = k.normalize_act_sums(grad_z, y, *normal, rectified)
         size = y.size // max(y.shape[1], 1)
         slopes = scale, -scale * rstd**2 * p / size, -scale * s / size
         grad_x, grad_weight = k.conv_block_grad(
-            grad_z, y, x.data, weight.data, normal, slopes, rectified, window, groups, saved.wanted
+            grad_z, y, x.data, weight.data, normal, slopes, rectified, window, groups, wanted
         )
         found = {"gamma": (p * rstd)[0].astype(y.dtype), "beta": s[0].astype(y.dtype)}
         return found | {"x": grad_x, "weight": grad_weight}

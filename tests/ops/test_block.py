@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 import numpy as np
@@ -438,3 +439,19 @@ def test_the_kernels_fall_back_where_there_is_no_code(monkeypatch):
         np.testing.assert_allclose(fast[name], value, rtol=1e-4, atol=1e-4)
     assert not _geometry.is_generated(arrays[0], arrays[1].shape, 1)
     assert block.__all__ == ["conv_act", "conv_block", "prepare_conv_act"]
+
+
+@pytest.mark.parametrize("learns", [("weight",), ("gamma", "beta"), ("x", "gamma")])
+def test_nothing_is_kept_when_the_gradients_are_there(learns):
+    """Not even the gradient that came in, which is as large as the output."""
+    arrays = operands((4, 3, 8, 8), 8, (3, 3), dtype=np.float32)
+    tensors = {
+        name: Tensor(a, requires_grad=name in learns) for name, a in zip(NAMES, arrays, strict=True)
+    }
+    z, _, _ = conv_block(*tensors.values())
+    g = Tensor(np.ones(z.shape, np.float32))
+    found = grad(z, [tensors[name] for name in learns], g, retain_graph=True)
+    assert sys.getrefcount(g) == 2
+    again = grad(z, [tensors[name] for name in learns], Tensor(g.data), retain_graph=True)
+    for a, b in zip(found, again, strict=True):
+        np.testing.assert_array_equal(a.data, b.data)
