@@ -27,4 +27,18 @@ contiguous run of the padded image, so a 3x3 kernel is three runs of 3*C taps, u
 times.  The input gradient is a convolution with the kernel turned around.  The weight gradient
 exchanges the roles: taps are the tile's T, and pixels are what is summed over.  One generator
 (`microkernel.py`) writes all of them, `objects.py` compiles them and keeps the result on disk.
+
+**Few channels.**  Eight channels fill half of 16 lanes.  Then two images share a vector: their
+pixels are interleaved while they are copied into the padded frame, every pixel is broadcast as a
+pair, every weight is there twice, and the two images' sums are told apart when they are stored.
+
+**Fewer products.**  Winograd's way computes a 4x4 tile of a 3x3 convolution with 36 products
+instead of 144 (`winograd.py` says why, and what it costs in accuracy).
+
+**Memory.**  At this speed a batch that goes through main memory once more than needed takes as
+long as its arithmetic.  So functions are chained in *programs* (`program.py`): for each few
+images, one function after the other, and what one leaves is in the cache when the next one
+reads it.  The sweeps of batch normalisation (`channels.py`) are such functions.  A program runs
+on threads of its own (`team.py`), for a step has fifty of them, of half a millisecond each, and
+Python's threads take a tenth of that to begin.
 """
