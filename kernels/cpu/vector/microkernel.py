@@ -284,9 +284,11 @@ def _products(f, shape, x_steps, vectors, valid=None):
         ws = [
             f.load(f.at(w, v * lanes), lanes, valid if v == last else None) for v in range(vectors)
         ]
-        pixels = [f.broadcast(f.at(x, step), lanes, shape.together) for step in x_steps]
-        factors = [(pixel, w) for pixel in pixels for w in ws]
-        return [f.fma(a, b, c) for (a, b), c in zip(factors, sums, strict=True)]
+        found = []
+        for t, step in enumerate(x_steps):  # one pixel after the other needs one register for them
+            pixel = f.broadcast(f.at(x, step), lanes, shape.together)
+            found += [f.fma(pixel, w, sums[t * vectors + v]) for v, w in enumerate(ws)]
+        return found
 
     return body
 
