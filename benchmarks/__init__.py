@@ -1,1 +1,1 @@
-"""Measurements: run them as modules of the checkout, ``python -m benchmarks.bench_seednet``."""
+"""Measurements: run them as modules of the checkout, ``python -m benchmarks.versus_torch``."""

@@ -10,8 +10,8 @@ import tempfile
 import time
 
 PROGRAM = """
-from benchmarks.bench_seednet import minicnn_step
-minicnn_step(128, 8)()
+from benchmarks._minicnn_side import run_steps
+run_steps("seednet", 1)
 """
 
 

@@ -22,7 +22,7 @@ from . import _parallel
 from ._jit import njit
 
 _GRAIN = 1 << 16  # elements that are worth a thread
-_COMPILED = (np.dtype(np.float32), np.dtype(np.float64))
+_COMPILED = {np.dtype(np.float32), np.dtype(np.float64)}
 
 
 def sgd_update(weights, grads, velocities, *, learning_rate, momentum, nesterov, weight_decay):
@@ -68,8 +68,9 @@ def adam_update(
         if dtype is None:
             plain.adam_update(w, g, m, s, t, **settings)
             continue
-        rates = np.array([learning_rate / (1 - beta1**n) for n in t], dtype)
-        corrections = np.array([1 / (1 - beta2**n) for n in t], dtype)
+        rate = {n: learning_rate / (1 - beta1**n) for n in set(t)}  # most often, one
+        correction = {n: 1 / (1 - beta2**n) for n in rate}
+        rates, corrections = (np.array([of[n] for n in t], dtype) for of in (rate, correction))
         rule = (beta1, 1 - beta1, beta2, 1 - beta2, epsilon, 0.0 if decoupled else weight_decay)
         rule = [dtype.type(r) for r in (*rule, shrink)]
         _walk(_adam, dtype, (w, m, s), g, rates, corrections, *rule)
@@ -78,14 +79,14 @@ def adam_update(
 def sums_of_squares(arrays):
     """Arrays of any shapes -> the sum of the squares of each, floats, added up in one order."""
     sums = [0.0] * len(arrays)
-    small = {dtype: [] for dtype in _COMPILED}  # all in one call
+    small = {dtype: [] for dtype in sorted(_COMPILED)}  # all in one call
     for i, x in enumerate(arrays):
         if x.dtype not in small:
             sums[i] = plain.sums_of_squares([x])[0]
             continue
-        line = _packed(x, _memory_order(x))
+        line = x.reshape(-1) if x.flags.c_contiguous else _packed(x, _memory_order(x))
         line = np.ascontiguousarray(x).reshape(-1) if line is None else line
-        if len(_pieces(line.size)) == 1:
+        if line.size < 2 * _GRAIN:  # one piece
             small[x.dtype].append((i, line))
         else:
             sums[i] = _sum_in_pieces(line)
@@ -110,16 +111,21 @@ def _sum_in_pieces(line):
     return float(sum(sums))
 
 
-def _by_type(weights, grads, *others):
-    """Yield the entries whose arrays are all of one compiled type together, under that type.
+def _by_type(*columns):
+    """Yield the entries of lists whose arrays are all of one compiled type, under that type.
 
     Those of other types, or of several, come under None.
     """
+    arrays = [column for column in columns if column and isinstance(column[0], np.ndarray)]
+    dtypes = {a.dtype for column in arrays for a in column}
+    if len(dtypes) == 1 and dtypes <= _COMPILED:  # nearly always
+        yield dtypes.pop(), columns
+        return
     entries = {}
-    for entry in zip(weights, grads, *others, strict=True):
-        dtype = entry[0].dtype
-        same = dtype in _COMPILED and all(a.dtype == dtype for a in entry[1:4])
-        entries.setdefault(dtype if same else None, []).append(entry)
+    for entry in zip(*columns, strict=True):
+        dtypes = {a.dtype for a in entry[: len(arrays)]}
+        one = dtypes.pop() if len(dtypes) == 1 and dtypes <= _COMPILED else None
+        entries.setdefault(one, []).append(entry)
     for dtype, those in entries.items():
         yield dtype, [list(column) for column in zip(*those, strict=True)]
 
@@ -152,7 +158,10 @@ def _lines(arrays, back):
 
     Those that have gaps or another order are copied; the written ones are noted in `back`.
     """
-    if all(a.flags.c_contiguous for a in arrays):  # most parameters
+    for a in arrays:
+        if not a.flags.c_contiguous:
+            break
+    else:  # most parameters
         return [a.reshape(-1) for a in arrays]
     *written, grad = arrays
     order = _memory_order(written[0])
@@ -201,11 +210,12 @@ def _pointer(_, address, like):
 @njit
 def _sgd(table, ends, unit, learning_rate, weight_decay, start, stop):
     begin = 0  # of a parameter on the line of all
-    for p in range(len(ends)):
+    for p in range(len(ends)):  # slices, for loops that begin at 0 are known to be vectorised
         size = ends[p] - begin
-        weight = carray(_pointer(table[p, 0], unit), size)
-        grad = carray(_pointer(table[p, 1], unit), size)
-        for i in range(max(start - begin, 0), min(stop - begin, size)):
+        first, last = max(start - begin, 0), max(min(stop - begin, size), 0)
+        weight = carray(_pointer(table[p, 0], unit), size)[first:last]
+        grad = carray(_pointer(table[p, 1], unit), size)[first:last]
+        for i in range(len(weight)):
             w = weight[i]
             weight[i] = w - learning_rate * (grad[i] + weight_decay * w)
         begin = ends[p]
@@ -216,10 +226,11 @@ def _sgd_momentum(table, ends, unit, learning_rate, momentum, weight_decay, nest
     begin = 0
     for p in range(len(ends)):
         size = ends[p] - begin
-        weight = carray(_pointer(table[p, 0], unit), size)
-        velocity = carray(_pointer(table[p, 1], unit), size)
-        grad = carray(_pointer(table[p, 2], unit), size)
-        for i in range(max(start - begin, 0), min(stop - begin, size)):
+        first, last = max(start - begin, 0), max(min(stop - begin, size), 0)
+        weight = carray(_pointer(table[p, 0], unit), size)[first:last]
+        velocity = carray(_pointer(table[p, 1], unit), size)[first:last]
+        grad = carray(_pointer(table[p, 2], unit), size)[first:last]
+        for i in range(len(weight)):
             w = weight[i]
             g = grad[i] + weight_decay * w
             v = momentum * velocity[i] + g
@@ -248,12 +259,13 @@ def _adam(
     begin = 0
     for p in range(len(ends)):
         size = ends[p] - begin
-        weight = carray(_pointer(table[p, 0], unit), size)
-        mean = carray(_pointer(table[p, 1], unit), size)
-        square = carray(_pointer(table[p, 2], unit), size)
-        grad = carray(_pointer(table[p, 3], unit), size)
+        first, last = max(start - begin, 0), max(min(stop - begin, size), 0)
+        weight = carray(_pointer(table[p, 0], unit), size)[first:last]
+        mean = carray(_pointer(table[p, 1], unit), size)[first:last]
+        square = carray(_pointer(table[p, 2], unit), size)[first:last]
+        grad = carray(_pointer(table[p, 3], unit), size)[first:last]
         rate, correction = rates[p], corrections[p]
-        for i in range(max(start - begin, 0), min(stop - begin, size)):
+        for i in range(len(weight)):
             w = weight[i]
             g = grad[i] + weight_decay * w
             m = beta1 * mean[i] + rest1 * g

@@ -1,29 +1,34 @@
-"""One step of an optimiser, as its formula reads; written into the arrays it is given."""
+"""One step of an optimiser, as its formula reads; written into the arrays it is given.
+
+Each function takes lists, one entry for each parameter; the arrays of an entry are of one shape.
+"""
 
 import numpy as np
 
 
-def sgd_update(weight, grad, velocity, *, learning_rate, momentum, nesterov, weight_decay):
-    """All of one shape; writes weight and velocity. velocity None: no momentum.
+def sgd_update(weights, grads, velocities, *, learning_rate, momentum, nesterov, weight_decay):
+    """Write weights and velocities. velocities None: no momentum.
 
     g = grad + weight_decay w;  v = momentum v + g;  w -= learning_rate (g + momentum v  or  v)
     """
-    w, g = _precise(weight), _precise(grad)
-    g = g + weight_decay * w
-    if velocity is None:
-        weight[...] = w - learning_rate * g
-        return
-    velocity *= momentum
-    velocity += g
-    weight[...] = w - learning_rate * (g + momentum * velocity if nesterov else velocity)
+    for i, weight in enumerate(weights):
+        w, g = _precise(weight), _precise(grads[i])
+        g = g + weight_decay * w
+        if velocities is None:
+            weight[...] = w - learning_rate * g
+            continue
+        velocity = velocities[i]
+        velocity *= momentum
+        velocity += g
+        weight[...] = w - learning_rate * (g + momentum * velocity if nesterov else velocity)
 
 
 def adam_update(
-    weight,
-    grad,
-    mean,
-    square,
-    step,
+    weights,
+    grads,
+    means,
+    squares,
+    steps,
     *,
     learning_rate,
     beta1,
@@ -32,28 +37,33 @@ def adam_update(
     weight_decay,
     decoupled,
 ):
-    """All of one shape; writes weight, mean and square. step counts from 1.
+    """Write weights, means and squares. steps: how many updates of each there were, from 1.
 
     m = beta1 m + (1 - beta1) g;  s = beta2 s + (1 - beta2) g^2
     w -= learning_rate (m / (1 - beta1^t)) / (sqrt(s / (1 - beta2^t)) + epsilon)
 
     weight_decay w is added to g, or, decoupled, learning_rate weight_decay w is taken off w.
     """
-    w, g = _precise(weight), _precise(grad)
-    if decoupled:
-        w = w - learning_rate * weight_decay * w
-    else:
-        g = g + weight_decay * w
-    mean *= beta1
-    mean += (1 - beta1) * g
-    square *= beta2
-    square += (1 - beta2) * (g * g)
-    rate = learning_rate / (1 - beta1**step)
-    weight[...] = w - rate * mean / ((square / (1 - beta2**step)) ** 0.5 + epsilon)
+    for weight, grad, mean, square, step in zip(weights, grads, means, squares, steps, strict=True):
+        w, g = _precise(weight), _precise(grad)
+        if decoupled:
+            w = w - learning_rate * weight_decay * w
+        else:
+            g = g + weight_decay * w
+        mean *= beta1
+        mean += (1 - beta1) * g
+        square *= beta2
+        square += (1 - beta2) * (g * g)
+        rate = learning_rate / (1 - beta1**step)
+        weight[...] = w - rate * mean / ((square / (1 - beta2**step)) ** 0.5 + epsilon)
 
 
-def sum_of_squares(x):
-    """X of any shape -> the sum of its squares, a float, added up in float64."""
+def sums_of_squares(arrays):
+    """Arrays of any shapes -> the sum of the squares of each, floats, added up in float64."""
+    return [_sum_of_squares(x) for x in arrays]
+
+
+def _sum_of_squares(x):
     flat = x.ravel(order="K").astype(np.float64)
     with np.errstate(over="ignore"):  # infinity says it
         return float((flat * flat).sum())

@@ -79,7 +79,7 @@ def conv_block(
     ----------
     Ioffe and Szegedy, "Batch Normalization", ICML 2015, algorithm 1.
     """
-    options = (epsilon, stride, padding, dilation, groups)
+    options = (check_epsilon("conv_block", epsilon), stride, padding, dilation, groups)
     saved = _Saved(options, rectified, x=x, weight=weight, gamma=gamma, beta=beta)
     z = _conv_block(x, weight, gamma, beta, saved)
     return z, saved.mean[0], saved.variance[0]
@@ -211,7 +211,7 @@ def _conv_block(x: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, saved: _
         op, x.ndim - 2, x, weight, None, stride, padding, dilation, groups
     )
     _check(x, weight, gamma, beta, out_size)
-    epsilon, rectified = check_epsilon(op, epsilon), saved.rectified
+    rectified = saved.rectified
     k = kernels_for(x.data)
     y, mean, var = k.conv_moments(x.data, weight.data, out_size, window, groups)
     saved.mean, saved.variance = mean, var
@@ -255,8 +255,8 @@ def _check(
     """Refuse operands that do not fit one another."""
     if gamma.shape != weight.shape[:1] or beta.shape != weight.shape[:1]:
         raise ShapeError(
-            f"conv_block: gamma {gamma.shape} and beta {beta.shape} need one value for each of the "
-            f"{weight.shape[0]} output channels (x {x.shape}, weight {weight.shape})"
+            f"conv_block: gamma {gamma.shape} and beta {beta.shape} do not fit x {x.shape} and "
+            f"weight {weight.shape}; give one value for each of the {weight.shape[0]} output channels"
         )
     check_operands("conv_block", x=x, weight=weight, gamma=gamma, beta=beta)
     values = len(x)

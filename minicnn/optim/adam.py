@@ -87,15 +87,21 @@ class Adam(Optimizer):
         }
 
     def _update(
-        self, weight: Array, grad: Array, slots: Slots, learning_rate: float, group: dict[str, Any]
+        self,
+        weights: list[Array],
+        grads: list[Array],
+        slots: list[Slots],
+        learning_rate: float,
+        group: dict[str, Any],
     ) -> None:
-        slots["updates"] += 1
-        kernels_for(weight).adam_update(
-            weight,
-            grad,
-            slots["mean"],
-            slots["square"],
-            int(slots["updates"]),
+        for s in slots:
+            s["updates"] += 1
+        kernels_for(weights[0]).adam_update(
+            weights,
+            grads,
+            [s["mean"] for s in slots],
+            [s["square"] for s in slots],
+            [int(s["updates"]) for s in slots],
             learning_rate=learning_rate,
             beta1=group["betas"][0],
             beta2=group["betas"][1],

@@ -41,7 +41,13 @@ def clip_gradients(params: Iterable[Any], max_norm: float) -> float:
     if not max_norm > 0:
         raise ConfigError(f"clip_gradients: max_norm is {max_norm!r}; give a number above 0")
     named = _with_gradients(params)
-    squares = [kernels_for(g.data).sum_of_squares(g.data) for _, _, g in named]
+    squares = [0.0] * len(named)
+    kernels = [kernels_for(g.data) for _, _, g in named]
+    for k in dict.fromkeys(kernels):  # one, unless parameters are on several devices
+        here = [i for i, other in enumerate(kernels) if other is k]
+        found = k.sums_of_squares([named[i][2].data for i in here])
+        for i, square in zip(here, found, strict=True):
+            squares[i] = square
     norm = math.sqrt(sum(squares))
     if not math.isfinite(norm):
         broken = [name for (name, _, _), s in zip(named, squares, strict=True) if not s < math.inf]

@@ -73,9 +73,14 @@ class Optimizer(ABC):
 
     @abstractmethod
     def _update(
-        self, weight: Array, grad: Array, slots: Slots, learning_rate: float, group: dict[str, Any]
+        self,
+        weights: list[Array],
+        grads: list[Array],
+        slots: list[Slots],
+        learning_rate: float,
+        group: dict[str, Any],
     ) -> None:
-        """Change one parameter and its slots in place."""
+        """Change parameters of a group, all on one device, and their slots in place."""
 
     @abstractmethod
     def _check(self, options: dict[str, Any]) -> None:
@@ -115,18 +120,28 @@ class Optimizer(ABC):
         if self.clip_norm is not None:
             clip_gradients(self.named_params, self.clip_norm)
         rates = [self._rate(group) for group in self.groups]  # all checks before any change
-        for name, p in self.named_params:
-            if p.grad is not None and p.grad.shape != p.shape:
+        moving = [self._moving(group) for group in self.groups]
+        for group, rate, by_device in zip(self.groups, rates, moving, strict=True):
+            for here in by_device.values():
+                slots = [self._slots_of(name, p, group) for name, p, _ in here]
+                weights, grads = [p.data for _, p, _ in here], [g for _, _, g in here]
+                self._update(weights, grads, slots, rate, group)
+        self.step_count += 1
+
+    def _moving(self, group: dict[str, Any]) -> dict[str, list[tuple[str, Tensor, Array]]]:
+        """Return by device the parameters of a group that have a gradient, with it."""
+        found: dict[str, list[tuple[str, Tensor, Array]]] = {}
+        for name, p in group["params"]:
+            if p.grad is None:
+                continue
+            grad = p.grad.data
+            if grad.shape != p.data.shape:
                 raise ShapeError(
                     f"{self._kind}: parameter {name!r} has shape {p.shape}, "
-                    f"its gradient {p.grad.shape}"
+                    f"its gradient {grad.shape}"
                 )
-        for group, rate in zip(self.groups, rates, strict=True):
-            for name, p in group["params"]:
-                if p.grad is not None:
-                    slots = self._slots_of(name, p, group)
-                    self._update(p.data, p.grad.data, slots, rate, group)
-        self.step_count += 1
+            found.setdefault(p.device, []).append((name, p, grad))
+        return found
 
     def _rate(self, group: dict[str, Any]) -> float:
         schedule = group["learning_rate"] or self._learning_rate

@@ -89,12 +89,17 @@ class SGD(Optimizer):
         return {"velocity": slot_like(weight)} if group["momentum"] else {}
 
     def _update(
-        self, weight: Array, grad: Array, slots: Slots, learning_rate: float, group: dict[str, Any]
+        self,
+        weights: list[Array],
+        grads: list[Array],
+        slots: list[Slots],
+        learning_rate: float,
+        group: dict[str, Any],
     ) -> None:
-        kernels_for(weight).sgd_update(
-            weight,
-            grad,
-            slots.get("velocity"),
+        kernels_for(weights[0]).sgd_update(
+            weights,
+            grads,
+            [s["velocity"] for s in slots] if group["momentum"] else None,
             learning_rate=learning_rate,
             momentum=group["momentum"],
             nesterov=group["nesterov"],

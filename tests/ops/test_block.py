@@ -20,6 +20,7 @@ from minicnn.nn import _inference
 from minicnn.ops import block
 from minicnn.ops._windows import Window
 from minicnn.ops.block import conv_block
+from tests.ops.spec import ErrorCase
 
 NAMES = ("x", "weight", "gamma", "beta")
 CONVOLUTIONS = {1: ops.conv1d, 2: ops.conv2d, 3: ops.conv3d}
@@ -276,21 +277,29 @@ def test_gradients_are_computed_once_and_only_those_that_are_wanted(monkeypatch)
     assert all(p.grad is not None for p in parameters)
 
 
-@pytest.mark.parametrize(
-    ("change", "error", "says"),
-    [
-        (lambda a: (a[0][:, :2], *a[1:]), ShapeError, r"conv_block: x has 2 channels"),
-        (lambda a: (*a[:2], a[2][:3], a[3]), ShapeError, r"conv_block: gamma \(3,\)"),
-        (lambda a: (a[0][:1, :, :1, :1], a[1][..., :1, :1], *a[2:]), ShapeError, "1 value"),
-        (lambda a: (*a[:3], a[3].astype(np.float32)), DTypeError, "conv_block: .*float32"),
-    ],
-)
-def test_errors(change, error, says):
+def _wrong(change, **options):
+    """Return a call with operands that do not fit."""
     arrays = operands((4, 3, 8, 8), 8, (3, 3))
-    with pytest.raises(error, match=says):
-        conv_block(*map(Tensor, change(arrays)))
-    with pytest.raises(ConfigError, match="conv_block: epsilon"):
-        conv_block(*map(Tensor, arrays), epsilon=-1)
+    return lambda: conv_block(*map(Tensor, change(arrays)), **options)
+
+
+ERRORS = [
+    ErrorCase(_wrong(lambda a: (a[0][:, :2], *a[1:])), ShapeError, r"conv_block: x has 2 channels"),
+    ErrorCase(_wrong(lambda a: (*a[:2], a[2][:3], a[3])), ShapeError, r"conv_block: gamma \(3,\)"),
+    ErrorCase(
+        _wrong(lambda a: (a[0][:1, :, :1, :1], a[1][..., :1, :1], *a[2:])), ShapeError, "1 value"
+    ),
+    ErrorCase(
+        _wrong(lambda a: (*a[:3], a[3].astype(np.float32))), DTypeError, "conv_block: .*float32"
+    ),
+    ErrorCase(_wrong(lambda a: a, epsilon=-1), ConfigError, "conv_block: epsilon"),
+]
+
+
+@pytest.mark.parametrize("case", ERRORS, ids=lambda case: case.match)
+def test_errors(case):
+    with pytest.raises(case.error, match=case.match):
+        case.call()
 
 
 class TestLayer:
