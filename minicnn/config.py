@@ -24,22 +24,20 @@ False
 import difflib
 import sys
 import types
-from typing import Any
+from typing import NoReturn
 
 from minicnn.errors import ConfigError
 from minicnn.kernels import settings
 
 __all__ = ["winograd"]
 
-winograd: bool
+winograd: bool = settings.winograd
 
 
 class _Config(types.ModuleType):
-    """What `minicnn.config` is: a module whose settings lie where the kernels look for them."""
+    """What `minicnn.config` is: a module that checks its settings, and tells the kernels."""
 
-    def __getattr__(self, name: str) -> Any:
-        if name in __all__:
-            return getattr(settings, name)
+    def __getattr__(self, name: str) -> NoReturn:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}{_nearest(name)}")
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -50,13 +48,11 @@ class _Config(types.ModuleType):
             raise ConfigError(f"config: there is no setting {name!r}{_nearest(name)}")
         if not isinstance(value, bool):
             raise ConfigError(f"config: {name} is True or False, got {value!r}")
+        super().__setattr__(name, value)
         setattr(settings, name, value)
 
     def __delattr__(self, name: str) -> None:
         raise ConfigError(f"config: {name!r} cannot be deleted; assign True or False")
-
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *__all__})
 
 
 def _nearest(name: str) -> str:

@@ -4,6 +4,7 @@ What is done along axes (a sum, a softmax) is done along the middle one. Where i
 numbers lie side by side; else inner numbers do, and what is done is done to all of these at once.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -13,28 +14,28 @@ from . import _parallel
 LANES = 256  # neighbouring numbers that a loop takes together, about: they stay in the first cache
 
 
-class Blocks:
-    """How an array of a shape and strides lies around some of its axes.
+def around(x, axes):
+    """Return how an array lies around some of its axes (a tuple, none negative)."""
+    return _Blocks(x.shape, x.strides, axes)
 
-    Parameters
-    ----------
-    x : ndarray
-        Which array.
-    axes : tuple of int
-        Which axes, none negative.
-    """
 
-    def __init__(self, x, axes):
+@functools.lru_cache(maxsize=256)
+class _Blocks:
+    """How arrays of a shape and strides lie around some of their axes."""
+
+    def __init__(self, shape, strides, axes):
+        rank = len(shape)
         # Axes of length 1 have no place in memory; they go first.
-        order = sorted(range(x.ndim), key=lambda a: (x.shape[a] != 1, -abs(x.strides[a])))
-        self.order, self.shape, self.axes = order, x.shape, axes
-        at = [i for i, a in enumerate(order) if a in axes and x.shape[a] != 1]
+        self.order = sorted(range(rank), key=lambda a: (shape[a] != 1, -abs(strides[a])))
+        self._back_order = tuple(sorted(range(rank), key=self.order.__getitem__))
+        at = [i for i, a in enumerate(self.order) if a in axes and shape[a] != 1]
         self.adjacent = not at or at[-1] - at[0] + 1 == len(at)
-        start, stop = (at[0], at[-1] + 1) if at else (x.ndim, x.ndim)
-        lengths = [x.shape[a] for a in order]
-        self.outer = math.prod(lengths[:start])
-        self.count = math.prod(lengths[start:stop])
-        self.inner = math.prod(lengths[stop:])
+        start, stop = (at[0], at[-1] + 1) if at else (rank, rank)
+        self._lengths = [shape[a] for a in self.order]
+        self._kept = [1 if a in axes else shape[a] for a in self.order]
+        self.outer = math.prod(self._lengths[:start])
+        self.count = math.prod(self._lengths[start:stop])
+        self.inner = math.prod(self._lengths[stop:])
 
     def of(self, x):
         """x -> C-contiguous (outer, K, inner); copies only if its memory is in another order."""
@@ -45,17 +46,13 @@ class Blocks:
         """y, with the axes of length 1 -> C-contiguous (outer, inner)."""
         return np.ascontiguousarray(y.transpose(self.order)).reshape(self.outer, self.inner)
 
-    def whole(self, blocks):
+    def whole(self, memory):
         """(outer, K, inner) -> view of x's shape."""
-        return self._back(blocks, self.shape)
+        return memory.reshape(self._lengths).transpose(self._back_order)
 
     def kept(self, cells):
         """(outer, inner) -> view of x's shape, but the axes have length 1."""
-        return self._back(cells, [1 if a in self.axes else n for a, n in enumerate(self.shape)])
-
-    def _back(self, memory, shape):
-        lengths = [shape[a] for a in self.order]
-        return memory.reshape(lengths).transpose(np.argsort(self.order))
+        return cells.reshape(self._kept).transpose(self._back_order)
 
     def run(self, work, size, cuts_inner=True):
         """Call ``work(outer slice, inner slice)`` on fixed pieces of what is `size` bytes."""

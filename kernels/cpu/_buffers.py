@@ -35,7 +35,8 @@ _HUGE = 1 << 21  # bytes of a huge page: one page fault, not 512
 _AGE = 10.0  # seconds; a second fault of the same page within them would cost nothing either
 _SLACK = 2  # each size may have its most in use at another time, so 1 would be too little
 
-_PRIVATE = getattr(mmap, "MAP_PRIVATE", 0) | getattr(mmap, "MAP_ANONYMOUS", 0)
+# Where processes can fork, a child must not write into its parent's arrays.
+_PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(os, "fork") else {}
 
 
 class _End(weakref.ref):
@@ -142,12 +143,11 @@ def _return(until):
 
 
 def _fresh(room):
-    """Return new memory that starts at a multiple of the vector width, and of a page if it can."""
-    if not _PRIVATE:
-        owner = np.empty(room + 64, np.uint8)
-        start = -owner.ctypes.data % 64
-        return memoryview(owner)[start : start + room]
-    memory = mmap.mmap(-1, room, flags=_PRIVATE)  # malloc might keep it when it is let go
+    """Return new memory that starts at a page. Malloc's might be kept when it is let go.
+
+    It must not be an array's: views would have that for their base, and not what `empty` returns.
+    """
+    memory = mmap.mmap(-1, room, **_PRIVATE)
     if room >= _HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
         with contextlib.suppress(OSError):  # a system without huge pages
             memory.madvise(mmap.MADV_HUGEPAGE)

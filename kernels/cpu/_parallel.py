@@ -89,7 +89,10 @@ def run(work, pieces):
         failures += helper.wait()  # whatever happens: buffers must outlive the work
     _idle.extend(helpers)
     if failures:
-        raise failures[0]
+        try:
+            raise failures[0]
+        finally:
+            failures.clear()  # else it would hold its own traceback, and that the buffers
 
 
 class _Helper:

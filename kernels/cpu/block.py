@@ -186,7 +186,7 @@ def conv_block_grad(grad_z, y, x, weight, normal, slopes, rectified, window, gro
     wants_x, wants_weight = wanted
     tile, geometry = _tile_of(y, rectified), vector_steps(window)
     images = volumes(channels_last(y))
-    if tile is None or not (is_generated(images, weight.shape, groups) and direct.turns(geometry)):
+    if tile is None or not is_generated(images, weight.shape, groups):
         g = _grad_v(grad_z, y, *normal, rectified)
         grad_y = normalize_grad_x(g, y, normal[0], *slopes)
         return (
@@ -255,7 +255,7 @@ def _grad_v(grad_z, y, mean, scale, beta, rectified):
 
 def _tile_of(y, rectified):
     """Return the tile for y (N, C, *spatial), None if there is none."""
-    return _tile(np.moveaxis(y, 1, -1), rectified)
+    return _tile(y.transpose(0, *range(2, y.ndim), 1), rectified)
 
 
 def _tile(images, rectified):

@@ -1,8 +1,8 @@
 """Convolution on the CPU: generated vector code, or im2col and the BLAS.
 
-Where there is enough to do, `vector` writes code for the shape at hand (float32) and depthwise
-filters have loops of their own.  The rest goes the textbook's way, as much at a time as the
-cache holds.
+Where there is enough to do, `vector` writes code for the shape at hand (float32).  What is one
+matrix product goes to the BLAS at once (`_products`), other depthwise filters have loops of their
+own (`_depthwise`), and the rest goes the textbook's way, as much at a time as the cache holds.
 
 A window becomes a row of KD*KH*KW*C numbers, and rows meet filters in a matrix
 product.  Done for a whole batch at once, the rows are nine times the batch and
@@ -29,7 +29,7 @@ from ._geometry import in_rows, is_depthwise, is_generated, steps_of, vector_ste
 from ._jit import njit
 from ._layout import FAST, channels_last, logical, three, volumes
 from ._products import is_pointwise
-from .vector import bands, direct
+from .vector import bands
 
 _NEAR = 1 << 17  # bytes of pixels that a weight gradient of 1x1 walks over again and again
 _CACHE = 1 << 20  # bytes of rows that stay in a core's second-level cache
@@ -85,7 +85,7 @@ def conv_grad_x(grad_y, weight, image_shape, window, groups):
     grads, size, steps = volumes(channels_last(grad_y)), three(window.size), steps_of(window)
     out = grads.shape[1:4]
     grad_x = _buffers.empty((n, *three(space), channels), grad_y.dtype)
-    if is_generated(grads, weight.shape, groups) and direct.turns(vector_steps(window)):
+    if is_generated(grads, weight.shape, groups):
         target, grads = in_rows(grad_x, grads, window, groups)
         bands.conv_grad_x(grads, volume(weight), target, vector_steps(window), groups)
         return logical(grad_x.reshape(n, *space, channels))

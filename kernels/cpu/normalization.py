@@ -280,7 +280,7 @@ def _rows(x, gamma, beta, epsilon, centred, y, mean, rstd, lanes):
         m = row[0] + _sum(row, row[0], lanes) / count if centred else 0.0
         centre = x.dtype.type(m)
         squares = _sum_of_squares(row, centre, lanes) / count
-        s = 1.0 / np.sqrt(squares - (m - centre) * (m - centre) + epsilon)
+        s = 1.0 / np.sqrt(max(squares - (m - centre) * (m - centre), 0.0) + epsilon)
         mean[r], rstd[r] = m, s
         scale, rest = x.dtype.type(s), x.dtype.type((centre - m) * s)
         for k in range(count):

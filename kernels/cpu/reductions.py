@@ -8,21 +8,20 @@ import numpy as np
 
 from .. import plain
 from . import _buffers, _parallel
-from ._blocks import LANES, Blocks
+from ._blocks import LANES, around
 from ._jit import njit
 from ._layout import FAST
 
-_SMALL = 1 << 12  # numbers that NumPy has summed before a kernel is called
 _ROWS = 32  # numbers that are summed up in their own type
 
 
 def sum_over(x, axes):
     """x -> its sums over some axes, which stay with length 1; float16 is summed in float32."""
     left = [a for a in axes if x.shape[a] != 1]
-    if x.dtype not in FAST or x.size < _SMALL or not left:
+    if x.dtype not in FAST or not x.size or not left:
         return plain.sum_over(x, axes)
     while left:  # axes that are neighbours in memory are one; the innermost are summed first
-        order = Blocks(x, ()).order
+        order = around(x, ()).order
         places = sorted(order.index(a) for a in left)
         first = next(p for p in places if set(range(p, places[-1])) <= {*places})
         run = tuple(a for a in left if order.index(a) >= first)
@@ -32,7 +31,7 @@ def sum_over(x, axes):
 
 def _sum_run(x, axes):
     """Sum over axes that are neighbours in memory."""
-    blocks = Blocks(x, axes)
+    blocks = around(x, axes)
     given = blocks.of(x).reshape(-1)
     some = _parallel.grains(blocks.outer, x.nbytes)
     parts = _parallel.chunks(blocks.count, max(1, min(16, x.nbytes >> 16) // len(some)))
@@ -88,9 +87,9 @@ def _fold(lanes, sums):
 
 def extreme_over(x, axes, largest):
     """x -> its largest (or smallest) numbers along axes, which stay with length 1; NaN wins."""
-    if x.dtype not in FAST or x.size < _SMALL:
+    if x.dtype not in FAST or not x.size:
         return plain.extreme_over(x, axes, largest)
-    blocks = Blocks(x, axes)
+    blocks = around(x, axes)
     if not blocks.adjacent or blocks.count == 1:
         return plain.extreme_over(x, axes, largest)
     given, y = blocks.of(x), np.empty((blocks.outer, blocks.inner), x.dtype)
@@ -109,9 +108,9 @@ def extreme_over(x, axes, largest):
 def extreme_over_grad(grad_y, x, y):
     """Share each grad_y equally between the x that equal y; grad_y and y have axes of length 1."""
     axes = tuple(a for a, (n, m) in enumerate(zip(x.shape, y.shape, strict=True)) if n != m)
-    if x.dtype not in FAST or grad_y.dtype != x.dtype or x.size < _SMALL:
+    if x.dtype not in FAST or grad_y.dtype != x.dtype or not x.size:
         return plain.extreme_over_grad(grad_y, x, y)
-    blocks = Blocks(x, axes)
+    blocks = around(x, axes)
     if not blocks.adjacent:
         return plain.extreme_over_grad(grad_y, x, y)
     given, best, grads = blocks.of(x), blocks.cells(y), blocks.cells(grad_y)

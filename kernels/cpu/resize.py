@@ -49,47 +49,62 @@ def _run(wide, thin, x, axis, index, weight, length):
     def work(_, some, part):
         kernel(blocks, y, *taps, *some, *part)
 
-    some = _parallel.chunks(outer)
+    some = _parallel.grains(outer, y.nbytes + x.nbytes)
     parts = _parallel.chunks(inner, 16 // len(some))
     _parallel.run(work, [(b, part) for b in some for part in parts])
     return y.reshape(shape).transpose(np.argsort(order))
 
 
+# Inner rows may be short, so nothing here makes views of them; and unsigned indices need no test
+# for being negative, which would keep these loops from being vectorised.
 @njit
 def _sample(x, y, index, weight, first, last, start, stop):
+    length, inner, size = x.shape[1], np.uint64(x.shape[2]), np.uint64(stop - start)
+    source, target = x.reshape(-1), y.reshape(-1)
     for block in range(first, last):
         for i in range(len(index)):
-            y_row = y[block, i, start:stop]
-            empty = True
-            for t in range(index.shape[1]):
+            to, empty, t = np.uint64(block * len(index) + i) * inner + np.uint64(start), True, 0
+            while t < index.shape[1]:
                 w = weight[i, t]
+                at = np.uint64(block * length + index[i, t]) * inner + np.uint64(start)
+                t += 1
                 if w == 0:
                     continue
-                row = x[block, index[i, t], start:stop]
-                if empty:
-                    for k in range(len(row)):
-                        y_row[k] = w * row[k]
-                    empty = False
+                if empty and t < index.shape[1] and weight[i, t] != 0:  # the first two at once
+                    w2 = weight[i, t]
+                    at2 = np.uint64(block * length + index[i, t]) * inner + np.uint64(start)
+                    t += 1
+                    for k in range(size):
+                        target[to + k] = w * source[at + k] + w2 * source[at2 + k]
+                elif empty:
+                    for k in range(size):
+                        target[to + k] = w * source[at + k]
                 else:
-                    for k in range(len(row)):
-                        y_row[k] += w * row[k]
+                    for k in range(size):
+                        target[to + k] += w * source[at + k]
+                empty = False
             if empty:
-                y_row[:] = 0
+                for k in range(size):
+                    target[to + k] = 0
 
 
 @njit
 def _spread(grad_y, grad_x, index, weight, first, last, start, stop):
+    length, inner, size = grad_x.shape[1], np.uint64(grad_x.shape[2]), np.uint64(stop - start)
+    source, target = grad_y.reshape(-1), grad_x.reshape(-1)
     for block in range(first, last):
-        for i in range(grad_x.shape[1]):
-            grad_x[block, i, start:stop] = 0
+        for i in range(length):
+            to = np.uint64(block * length + i) * inner + np.uint64(start)
+            for k in range(size):
+                target[to + k] = 0
         for i in range(len(index)):
-            row = grad_y[block, i, start:stop]
+            at = np.uint64(block * len(index) + i) * inner + np.uint64(start)
             for t in range(index.shape[1]):
                 w = weight[i, t]
                 if w != 0:
-                    d_row = grad_x[block, index[i, t], start:stop]
-                    for k in range(len(row)):
-                        d_row[k] += w * row[k]
+                    to = np.uint64(block * length + index[i, t]) * inner + np.uint64(start)
+                    for k in range(size):
+                        target[to + k] += w * source[at + k]
 
 
 @njit

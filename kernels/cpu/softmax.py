@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import plain
 from . import _buffers
-from ._blocks import LANES, Blocks
+from ._blocks import LANES, around
 from ._exponential import exp
 from ._jit import njit
 
@@ -50,7 +50,7 @@ def cross_entropy(log_p, labels, weights, smoothing):
     """
     if not _is_fast(log_p) or weights.dtype != log_p.dtype:
         return plain.cross_entropy(log_p, labels, weights, smoothing)
-    blocks = Blocks(log_p, (1,))
+    blocks = around(log_p, (1,))
     given = blocks.of(log_p)
     wanted = blocks.cells(labels[:, None]).astype(np.int64, copy=False)
     shares = blocks.cells(weights[:, None])
@@ -68,7 +68,7 @@ def cross_entropy_grad(factors, log_p, labels, smoothing):
     """grad_x = factors * (e**log_p - t), of the logits x; 0 where the factor (N, ...) is."""
     if not _is_fast(log_p) or factors.dtype != log_p.dtype:
         return plain.cross_entropy_grad(factors, log_p, labels, smoothing)
-    blocks = Blocks(log_p, (1,))
+    blocks = around(log_p, (1,))
     given = blocks.of(log_p)
     grad_x = _buffers.empty(given.shape, np.float32)
     wanted = blocks.cells(labels[:, None]).astype(np.int64, copy=False)
@@ -87,7 +87,7 @@ def _is_fast(x):
 
 
 def _forward(x, axis, logarithm):
-    blocks = Blocks(x, (axis,))
+    blocks = around(x, (axis,))
     given = blocks.of(x)
     y = _buffers.empty(given.shape, np.float32)
 
@@ -105,7 +105,7 @@ def _forward(x, axis, logarithm):
 
 
 def _backward(grad_y, y, axis, logarithm):
-    blocks = Blocks(y, (axis,))
+    blocks = around(y, (axis,))
     given, values = blocks.of(grad_y), blocks.of(y)
     grad_x = _buffers.empty(given.shape, np.float32)
 
@@ -209,10 +209,11 @@ def _largest(x, at, count, lanes):
     """Return the largest of some numbers in a row; a NaN may be passed over."""
     most = x[at]
     lanes[:] = most
-    for start in range(at, at + count, len(lanes)):
-        part = x[start : min(start + len(lanes), at + count)]
-        for k in range(len(part)):
-            lanes[k] = part[k] if part[k] > lanes[k] else lanes[k]
+    wide = np.uint64(len(lanes))
+    for start in range(np.uint64(0), count, wide):
+        for k in range(min(wide, count - start)):
+            v = x[at + start + k]
+            lanes[k] = v if v > lanes[k] else lanes[k]
     for k in range(len(lanes)):
         most = lanes[k] if lanes[k] > most else most
     return most
@@ -222,10 +223,10 @@ def _largest(x, at, count, lanes):
 def _sum(x, at, count, lanes):
     total = np.float32(0)
     lanes[:] = 0
-    for start in range(at, at + count, len(lanes)):
-        part = x[start : min(start + len(lanes), at + count)]
-        for k in range(len(part)):
-            lanes[k] += part[k]
+    wide = np.uint64(len(lanes))
+    for start in range(np.uint64(0), count, wide):
+        for k in range(min(wide, count - start)):
+            lanes[k] += x[at + start + k]
     for k in range(len(lanes)):
         total += lanes[k]
     return total

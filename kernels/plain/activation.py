@@ -41,6 +41,30 @@ def sigmoid(x):
     return 0.5 * (array_module(x).tanh(0.5 * x) + 1.0)
 
 
+def sigmoid_grad(grad_y, y):
+    """grad_x = grad_y * y * (1 - y)."""
+    return grad_y * (y * (1.0 - y))
+
+
+def prelu(x, slope):
+    """y = x where x > 0, else slope * x; x (N, C, *spatial), slope (C,) or (1,)."""
+    return array_module(x).where(x > 0, x, x * _row(slope, x))
+
+
+def prelu_grad(grad_y, x, slope):
+    """Return grad_x and grad_slope."""
+    xp = array_module(x)
+    grad_x = xp.where(x > 0, grad_y, grad_y * _row(slope, x))
+    wide = np.promote_types(x.dtype, np.float32)
+    below = xp.where(x > 0, wide.type(0), grad_y.astype(wide) * x)
+    sums = below.sum(axis=(0, *range(2, x.ndim)))
+    return grad_x, (sums if slope.size == x.shape[1] else sums.sum(keepdims=True)).astype(x.dtype)
+
+
+def _row(slope, x):
+    return slope.reshape(1, -1, *(1,) * (x.ndim - 2))
+
+
 def silu(x, beta):
     """y = x * sigmoid(beta x)."""
     return _finite_below(x) * sigmoid(beta * x)

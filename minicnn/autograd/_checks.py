@@ -87,9 +87,10 @@ def count(shape: Shape, axes: Shape) -> int:
 
 def one_device(op: str, **tensors: Tensor) -> None:
     """Refuse operands that live on different devices."""
-    (first, a), *others = tensors.items()
-    for name, b in others:
-        if b.device != a.device:
+    first, a = next(iter(tensors.items()))
+    place = a.device
+    for name, b in tensors.items():
+        if b.device != place:
             raise DeviceError(
                 f"{op}: {first} {a.shape} is on {a.device}, {name} {b.shape} on {b.device}; "
                 "move one with .to(...)"

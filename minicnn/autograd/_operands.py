@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd.tensor import Tensor
-from minicnn.backend import Array, array_module
+from minicnn.backend import Array, array_module, kernels_for
 from minicnn.errors import DeviceError, DTypeError, ShapeError
+from minicnn.kernels import plain
 
 Operand = Any  # a Tensor, an ndarray or a number
+
+_WORTH = 1 << 13  # elements that are worth a call of a kernel
 
 
 def pair(op: str, a: Operand, b: Operand) -> tuple[Any, Any]:
@@ -36,6 +39,15 @@ def pair(op: str, a: Operand, b: Operand) -> tuple[Any, Any]:
             "move one with .to(...)"
         )
     return a, b
+
+
+def kernels_worth(x: Array) -> Any:
+    """Return the kernels for large arrays, and array expressions for small ones.
+
+    Those are as fast as long as a kernel would take to be called; and who computes with a few
+    numbers need not wait for a compiler to be loaded.
+    """
+    return kernels_for(x) if x.size >= _WORTH else plain
 
 
 def is_operand(value: Any) -> bool:

@@ -6,14 +6,20 @@ gets the sum of its gradients.
 
 from __future__ import annotations
 
-from minicnn.autograd._operands import Operand, no_truth, pair
+from minicnn.autograd._operands import Operand, kernels_worth, no_truth, pair
 from minicnn.autograd.choosing import where
 from minicnn.autograd.exponential import log
 from minicnn.autograd.rounding import flat
 from minicnn.autograd.shaping import sum_to
 from minicnn.autograd.tensor import Lifted, Tensor, differentiable, of_output
-from minicnn.backend import array_module
+from minicnn.backend import Array, array_module
 from minicnn.errors import DTypeError
+
+
+def _combined(name: str, a: Tensor, b: Tensor) -> Array:
+    """Apply a function of two numbers by its name in NumPy."""
+    larger = a.data if a.size >= b.size else b.data
+    return kernels_worth(larger).combine(name, a.data, b.data)
 
 
 @differentiable
@@ -33,7 +39,10 @@ def add(a: Operand, b: Operand) -> Lifted:
     a, b = pair("add", a, b)
     shape_a, shape_b = a.shape, b.shape
     # y = a + b: dL/da = dL/dy, dL/db = dL/dy
-    return a.data + b.data, (lambda g: sum_to(g, shape_a), lambda g: sum_to(g, shape_b))
+    return _combined("add", a, b), (
+        lambda g: sum_to(g, shape_a),
+        lambda g: sum_to(g, shape_b),
+    )
 
 
 @differentiable
@@ -55,7 +64,10 @@ def subtract(a: Operand, b: Operand) -> Lifted:
         no_truth("subtract", a)
     shape_a, shape_b = a.shape, b.shape
     # y = a - b: dL/da = dL/dy, dL/db = -dL/dy
-    return a.data - b.data, (lambda g: sum_to(g, shape_a), lambda g: sum_to(-g, shape_b))
+    return _combined("subtract", a, b), (
+        lambda g: sum_to(g, shape_a),
+        lambda g: sum_to(-g, shape_b),
+    )
 
 
 @differentiable
@@ -80,7 +92,7 @@ def multiply(a: Operand, b: Operand) -> Lifted:
     def grad_b(grad_y: Tensor) -> Tensor:
         return sum_to(grad_y * a, b.shape)
 
-    return a.data * b.data, (grad_a, grad_b)
+    return _combined("multiply", a, b), (grad_a, grad_b)
 
 
 @differentiable
@@ -106,7 +118,7 @@ def divide(a: Operand, b: Operand) -> Lifted:
     def grad_b(grad_y: Tensor, y: Tensor) -> Tensor:
         return sum_to(-grad_y * y / b, b.shape)
 
-    return a.data / b.data, (grad_a, grad_b)
+    return _combined("divide", a, b), (grad_a, grad_b)
 
 
 @differentiable

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from minicnn.autograd._checks import Axis, Shape, axes_of, axis_of, count, kept, tensor_of
+from minicnn.autograd._operands import kernels_worth
 from minicnn.autograd.shaping import broadcast_to, reshape
-from minicnn.autograd.tensor import Lifted, Tensor, differentiable
+from minicnn.autograd.tensor import Lifted, Tensor, differentiable, is_recording
 from minicnn.autograd.watching import composed
 from minicnn.backend import array_module
 from minicnn.errors import ShapeError
@@ -64,15 +65,18 @@ def min(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Lifted:
 
 def _extreme(op: str, x: Tensor, axis: Axis, keepdims: bool) -> Lifted:
     axes, before = axes_of(op, axis, x.shape), x.shape
-    shape, xp = kept(before, axes), array_module(x.data)
+    shape = kept(before, axes)
     _check_not_empty(op, before, axes)
-    y = getattr(xp, op)(x.data, axis=axes, keepdims=True)
+    kernels = kernels_worth(x.data)
+    y = kernels.extreme_over(x.data, axes, op == "max")
 
     # y = x[i] for the winner i: dL/dx[i] = dL/dy, and 0 for the others; n that tie get 1/n each
     def grad_x(grad_y: Tensor) -> Tensor:
-        wins = (x.data == y) | (x.data != x.data)  # a NaN always wins
-        share = xp.where(wins, 1.0 / wins.sum(axis=axes, keepdims=True), 0.0)
-        return broadcast_to(reshape(grad_y, shape), before) * Tensor(share.astype(x.dtype))
+        grad_y = reshape(grad_y, shape)
+        if not is_recording():
+            return Tensor(kernels.extreme_over_grad(grad_y.data, x.data, y))
+        ones = array_module(y).ones_like(y)
+        return broadcast_to(grad_y, before) * Tensor(kernels.extreme_over_grad(ones, x.data, y))
 
     return (y if keepdims else y.squeeze(axes)), (grad_x,)
 

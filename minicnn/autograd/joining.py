@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd._checks import axis_of, one_device, tensor_of, wholes
+from minicnn.autograd._operands import kernels_worth
 from minicnn.autograd.indexing import getitem
 from minicnn.autograd.shaping import broadcast_to, expand_dims, reshape
 from minicnn.autograd.tensor import Lifted, Tensor, differentiable
@@ -55,7 +56,11 @@ def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Lifted:
     ]
     # Each tensor is a part of y, y[n + i] = x[i]: dL/dx[i] = dL/dy[n + i]
     pull_backs = tuple((lambda g, part=part: getitem(g, part)) for part in parts)
-    return array_module(arrays[0]).concatenate(arrays, axis=at), pull_backs
+    # In the order in which memory lies, so that channels-last images stay channels-last.
+    order = sorted(range(arrays[0].ndim), key=lambda a: -abs(arrays[0].strides[a]))
+    turned = [a.transpose(order) for a in arrays]
+    y = kernels_worth(max(arrays, key=np.size)).concatenate(turned, order.index(at))
+    return y.transpose(sorted(range(y.ndim), key=order.__getitem__)), pull_backs
 
 
 @composed

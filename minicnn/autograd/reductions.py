@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from minicnn.autograd._checks import Axis, Shape, axes_of, count, kept, tensor_of
+from minicnn.autograd._operands import kernels_worth
 from minicnn.autograd.arithmetic import absolute
 from minicnn.autograd.choosing import where
 from minicnn.autograd.exponential import exp, sqrt
@@ -44,10 +45,8 @@ def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Lifted:
     """
     axes, before = axes_of("sum", axis, x.shape), x.shape
     shape = kept(before, axes)
-    if x.dtype == np.float16:
-        y = x.data.sum(axis=axes, keepdims=keepdims, dtype=np.float32).astype(x.dtype)
-    else:
-        y = x.data.sum(axis=axes, keepdims=keepdims)
+    y = kernels_worth(x.data).sum_over(x.data, axes)
+    y = y if keepdims else y.squeeze(axes)
     # y = sum_i x[i]: dL/dx[i] = dL/dy for every i
     return y, (lambda g: broadcast_to(reshape(g, shape), before),)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd._checks import Axis, Shape, axes_of, axis_of, dtype_of, tensor_of, wholes
+from minicnn.autograd._operands import kernels_worth
 from minicnn.autograd.tensor import Lifted, Tensor, differentiable
 from minicnn.autograd.watching import composed
 from minicnn.backend import array_module
@@ -218,10 +219,9 @@ def _sum_to(x: Tensor, shape: Shape) -> Lifted:
     before = x.shape
     added = len(before) - len(shape)
     repeated = tuple(i for i, n in enumerate(before) if i < added or shape[i - added] != n)
-    wide = np.float32 if x.dtype == np.float16 else None  # half precision forgets small summands
-    y = x.data.sum(axis=repeated, keepdims=True, dtype=wide).reshape(shape)
+    y = kernels_worth(x.data).sum_over(x.data, repeated).reshape(shape)
     # x[i] is a summand of one y: dL/dx[i] = dL/dy of that sum
-    return (y if wide is None else y.astype(x.dtype)), (lambda g: broadcast_to(g, before),)
+    return y, (lambda g: broadcast_to(g, before),)
 
 
 @composed

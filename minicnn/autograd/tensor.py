@@ -433,24 +433,25 @@ def _walk_back(
             f"backward: nothing that this tensor of shape {y.shape} was computed from requires a "
             "gradient; use requires_grad=True, and compute outside no_grad()"
         )
-    gradients = {y: _initial_gradient(y, grad_y)}
+    gradients = {id(y): _initial_gradient(y, grad_y)}  # of all that wait, which are alive so
     waiting = [(-y._born, y)]
     needed = None if targets is None else _between(y, targets, free)
     while waiting:
         _, t = heapq.heappop(waiting)
-        g = gradients.pop(t)
+        g = gradients.pop(id(t))
         yield t, g
         for parent, pull_back in t._parents:
-            if needed is not None and id(parent) not in needed:
+            key = id(parent)
+            if needed is not None and key not in needed:
                 continue
             of_y = getattr(pull_back, "of_output", False)
             g_parent = pull_back(g, t) if of_y else pull_back(g)
-            if g_parent.dtype != parent.dtype:
+            if g_parent.data.dtype != parent.data.dtype:
                 g_parent = g_parent.astype(parent.dtype)
-            if parent in gradients:
-                gradients[parent] = gradients[parent] + g_parent
+            if key in gradients:
+                gradients[key] = gradients[key] + g_parent
             else:
-                gradients[parent] = g_parent
+                gradients[key] = g_parent
                 heapq.heappush(waiting, (-parent._born, parent))
         if free and t._parents:
             t._parents = _SPENT  # lets the saved arrays go

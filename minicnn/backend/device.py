@@ -88,7 +88,7 @@ def device_of(x: Array) -> str:
     str
         ``"cpu"`` or ``"cuda:<index>"``.
     """
-    if isinstance(x, np.ndarray | np.generic):
+    if isinstance(x, (np.ndarray, np.generic)):  # far faster than with |
         return "cpu"
     return f"cuda:{x.device.id}"
 

@@ -131,7 +131,7 @@ def _is_finite(x: Any) -> bool:
     data = x.data if isinstance(x, Tensor) else x
     if data.dtype.kind != "f":
         return True
-    if math.isfinite(kernels_for(data).sum_of_squares(data)):
+    if math.isfinite(kernels_for(data).sums_of_squares([data])[0]):
         return True
     return bool(array_module(data).isfinite(data).all())  # the squares alone may overflow
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import weakref
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,11 @@ class Outermost:
     def name_of(self, module: Module) -> str:
         """Return the module's name as seen from the root, "" if it is not below it."""
         if id(module) not in self._names:  # the first question, or a layer made since
+            name = _known_names.get(self.root, {}).get(id(module))
+            if name is not None and _at(self.root, name) is module:  # still, as in the last step
+                return name
             self._names = {id(m): name for name, m in self.root.named_modules()}
+            _known_names[self.root] = self._names
         return self._names.get(id(module), "")
 
     def names(self) -> dict[int, str]:
@@ -37,6 +42,24 @@ class Outermost:
         members = self.root._walk()
         arrays = {id(m.data): name for name, m in members if isinstance(m, Tensor)}
         return {id(self.root): "", **arrays, **{id(m): name for name, m in members}}
+
+
+# Names by root and id, from calls before: to list a whole net in every step takes its time
+_known_names: weakref.WeakKeyDictionary[Module, dict[int, str]] = weakref.WeakKeyDictionary()
+
+
+def _at(root: Module, name: str) -> Any:
+    """Return what a name leads to, None if it leads nowhere any more."""
+    here: Any = root
+    for part in name.split(".") if name else ():
+        try:
+            if isinstance(here, list | tuple):
+                here = here[int(part)]
+            else:
+                here = here[part] if isinstance(here, dict) else vars(here)[part]
+        except (LookupError, ValueError, TypeError):
+            return None
+    return here
 
 
 outermost: contextvars.ContextVar[Outermost | None] = contextvars.ContextVar(

@@ -81,10 +81,12 @@ class Module(Tree):
         if outermost.get() is None:
             with outermost_call(self):
                 return self(*inputs, **options)
-        if watcher.get() is None:
+        if watcher.get() is not None:
+            with inside(noted_call(self)):
+                return self._run(inputs, options)
+        if self._forward_hooks or observer.get() is not None:
             return self._run(inputs, options)
-        with inside(noted_call(self)):
-            return self._run(inputs, options)
+        return self.forward(*inputs, **options)
 
     def _run(self, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         watch = observer.get()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -150,6 +151,18 @@ def reduced(
         if reduction == "mean":
             losses = losses / share if float(share) else losses * 0.0
     return losses if losses.dtype == dtype else losses.astype(dtype)
+
+
+def divisor(reduction: Reduction, weights: Array) -> float | None:
+    """Return by what the sum of losses, weighted so, is divided; None if they are not summed.
+
+    Where nothing counts it is infinite: the mean is 0, and so are its gradients.
+    """
+    if reduction == "none":
+        return None
+    if reduction == "sum":
+        return 1.0
+    return float(weights.sum(dtype="float64")) or math.inf
 
 
 def of_elements(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -56,8 +57,13 @@ def first(found: Array) -> tuple[int, ...]:
     return tuple(int(i) for i in np.unravel_index(int(found.argmax()), found.shape))
 
 
-def places_along(op: str, x: Tensor, indices: Indices, axis: int) -> Array:
-    """Return which element of x, counted in C order, each index along an axis means."""
+def places_along(
+    op: str, x: Tensor, indices: Indices, axis: int, order: Sequence[int] | None = None
+) -> Array:
+    """Return which element of x each index along an axis means.
+
+    They are counted in C order, or as if x had its axes in another `order`.
+    """
     at, numbers = axis_of(op, axis, x.shape), indices_of(op, indices, x)
     if numbers.ndim != x.ndim or any(
         k > n for i, (k, n) in enumerate(zip(numbers.shape, x.shape, strict=True)) if i != at
@@ -68,7 +74,7 @@ def places_along(op: str, x: Tensor, indices: Indices, axis: int) -> Array:
         )
     numbers = within(op, numbers, x, at)
     xp, places, step = array_module(numbers), numbers * 0, 1
-    for i in reversed(range(x.ndim)):
+    for i in reversed(range(x.ndim) if order is None else order):
         along = [1] * x.ndim
         along[i] = numbers.shape[i]
         own = numbers if i == at else xp.arange(numbers.shape[i]).reshape(along)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -57,6 +58,21 @@ class Window(NamedTuple):
         ConfigError
             If an argument is not of that form.
         """
+        # A net asks for the same few windows in every step. The key is a text, for 2 == 2.0 == True
+        # and yet only one of them is a length.
+        key = f"{op} {(*image,)} {size!r} {stride!r} {padding!r} {dilation!r}"
+        known = _windows.get(key)
+        if known is None:
+            known = cls._checked(op, image, size, stride, padding, dilation)
+            if len(_windows) >= _MOST_WINDOWS:
+                _windows.clear()
+            _windows[key] = known
+        return known
+
+    @classmethod
+    def _checked(
+        cls, op: str, image: Sequence[int], size: Any, stride: Any, padding: Any, dilation: Any
+    ) -> Window:
         rank = len(image)
         sizes = per_axis(op, "size", size, rank, at_least=1)
         strides = per_axis(op, "stride", stride, rank, at_least=1)
@@ -89,19 +105,7 @@ class Window(NamedTuple):
         ShapeError
             If not even one fits.
         """
-        out = tuple(
-            (n + before + after - e) // s + 1
-            for n, (before, after), e, s in zip(
-                image, self.padding, self.extent, self.stride, strict=True
-            )
-        )
-        if ceil_mode:
-            out = tuple(
-                min(-((e - n - before - after) // s) + 1, -(-(n + before) // s))
-                for n, (before, after), e, s in zip(
-                    image, self.padding, self.extent, self.stride, strict=True
-                )
-            )
+        out = _output_size(self, tuple(image), ceil_mode)
         if min(out) < 1:
             holes = f" dilated by {self.dilation}" if max(self.dilation) > 1 else ""
             raise ShapeError(
@@ -130,6 +134,22 @@ class Window(NamedTuple):
                 f"{self.padding} leave an image {image}; use less padding"
             )
         return image
+
+
+_windows: dict[str, Window] = {}
+_MOST_WINDOWS = 10_000
+
+
+@functools.lru_cache(_MOST_WINDOWS)
+def _output_size(window: Window, image: tuple[int, ...], ceil_mode: bool) -> tuple[int, ...]:
+    """Return how many windows fit along each axis, perhaps less than one."""
+    axes = zip(image, window.padding, window.extent, window.stride, strict=True)
+    if ceil_mode:
+        return tuple(
+            min(-((e - n - before - after) // s) + 1, -(-(n + before) // s))
+            for n, (before, after), e, s in axes
+        )
+    return tuple((n + before + after - e) // s + 1 for n, (before, after), e, s in axes)
 
 
 def per_axis(op: str, name: str, value: Any, rank: int, at_least: int) -> tuple[int, ...]:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from minicnn.autograd import (
     Lifted,
     Tensor,
     astype,
-    composed,
     differentiable,
     exp,
     of_output,
+    sum_to,
     tanh,
     where,
 )
 from minicnn.autograd._checks import axis_of
-from minicnn.backend import Array, array_module, kernels_for
+from minicnn.autograd.tensor import is_recording
+from minicnn.backend import kernels_for
 from minicnn.errors import ShapeError
 from minicnn.ops._pointwise import floats, slope_at
 
@@ -83,8 +86,8 @@ def leaky_relu(x: Tensor, slope: float = 0.01) -> Lifted:
     return y, (slope_at(x, "leaky_relu_grad", None, slope),)
 
 
-@composed
-def prelu(x: Tensor, slope: Tensor) -> Tensor:
+@differentiable
+def prelu(x: Tensor, slope: Tensor) -> Lifted:
     """Rectify with a learned slope: ``y = x`` where x > 0, else ``slope * x``.
 
     Parameters
@@ -113,7 +116,29 @@ def prelu(x: Tensor, slope: Tensor) -> Tensor:
         raise ShapeError(
             f"prelu: slope {slope.shape} must hold one value, or one a channel of x {x.shape}"
         )
-    return where(x.data > 0, x, x * slope.reshape(1, -1, *(1,) * (x.ndim - 2)))
+    kernels = kernels_for(x.data)
+    found: list[Any] = []  # dL/dy, and dL/dx and dL/dslope, computed together
+    row = (1, -1, *(1,) * (x.ndim - 2))
+
+    def gradients(grad_y: Tensor) -> Any:
+        if not found or found[0] is not grad_y:
+            found[:] = grad_y, *kernels.prelu_grad(grad_y.data, x.data, slope.data)
+        return found
+
+    # dL/dx = dL/dy where x > 0, else slope * dL/dy
+    def grad_x(grad_y: Tensor) -> Tensor:
+        if is_recording():
+            return where(x.data > 0, grad_y, grad_y * slope.reshape(row))
+        return Tensor(gradients(grad_y)[1])
+
+    # dL/dslope = sum of dL/dy * x where x <= 0
+    def grad_slope(grad_y: Tensor) -> Tensor:
+        if is_recording():
+            below = sum_to(where(x.data > 0, 0.0, grad_y * x), slope.reshape(row).shape)
+            return below.reshape(slope.shape)
+        return Tensor(gradients(grad_y)[2])
+
+    return kernels.prelu(x.data, slope.data), (grad_x, grad_slope)
 
 
 @differentiable
@@ -131,7 +156,14 @@ def sigmoid(x: Tensor) -> Lifted:
         Of x's shape. Computed by way of tanh, so that no exponential overflows.
     """
     floats("sigmoid", x)
-    return kernels_for(x.data).sigmoid(x.data), (of_output(lambda g, y: g * (y * (1.0 - y))),)
+
+    @of_output
+    def grad_x(grad_y: Tensor, y: Tensor) -> Tensor:
+        if is_recording():
+            return grad_y * (y * (1.0 - y))
+        return Tensor(kernels_for(y.data).sigmoid_grad(grad_y.data, y.data))
+
+    return kernels_for(x.data).sigmoid(x.data), (grad_x,)
 
 
 @differentiable
@@ -152,16 +184,17 @@ def softmax(x: Tensor, axis: int = 1) -> Lifted:
         nothing but keeps the exponentials finite.
     """
     floats("softmax", x)
-    xp, axis = array_module(x.data), axis_of("softmax", axis, x.shape)
-    e = xp.exp(x.data - x.data.max(axis=axis, keepdims=True, initial=-xp.inf))
+    axis = axis_of("softmax", axis, x.shape)
 
     # dy_k/dx_j = y_k ([k=j] - y_j)  =>  dL/dx = y * (dL/dy - sum_k y_k dL/dy_k)
     @of_output
     def grad_x(grad_y: Tensor, y: Tensor) -> Tensor:
+        if not is_recording():
+            return Tensor(kernels_for(y.data).softmax_grad(grad_y.data, y.data, axis))
         grad_y, y = _wide(grad_y), _wide(y)
         return y * (grad_y - (grad_y * y).sum(axis=axis, keepdims=True))
 
-    return (e / _sum(e, axis)).astype(x.dtype), (grad_x,)
+    return kernels_for(x.data).softmax(x.data, axis), (grad_x,)
 
 
 @differentiable
@@ -181,22 +214,17 @@ def log_softmax(x: Tensor, axis: int = 1) -> Lifted:
         Of x's shape.
     """
     floats("log_softmax", x)
-    xp, axis = array_module(x.data), axis_of("log_softmax", axis, x.shape)
-    shifted = x.data - x.data.max(axis=axis, keepdims=True, initial=-xp.inf)
-    y = (shifted - xp.log(_sum(xp.exp(shifted), axis))).astype(x.dtype)
+    axis = axis_of("log_softmax", axis, x.shape)
 
     # dy_k/dx_j = [k=j] - e**y_j  =>  dL/dx = dL/dy - e**y * sum_k dL/dy_k
     @of_output
     def grad_x(grad_y: Tensor, y: Tensor) -> Tensor:
+        if not is_recording():
+            return Tensor(kernels_for(y.data).log_softmax_grad(grad_y.data, y.data, axis))
         grad_y, y = _wide(grad_y), _wide(y)
         return grad_y - exp(y) * grad_y.sum(axis=axis, keepdims=True)
 
-    return y, (grad_x,)
-
-
-def _sum(e: Array, axis: int) -> Array:
-    """Sum along an axis; of float16 in float32, for 65 505 classes may sum up to too much."""
-    return e.sum(axis=axis, keepdims=True, dtype=np.promote_types(e.dtype, np.float32))
+    return kernels_for(x.data).log_softmax(x.data, axis), (grad_x,)
 
 
 def _wide(x: Tensor) -> Tensor:

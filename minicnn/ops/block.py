@@ -256,7 +256,7 @@ def _check(
     if gamma.shape != weight.shape[:1] or beta.shape != weight.shape[:1]:
         raise ShapeError(
             f"conv_block: gamma {gamma.shape} and beta {beta.shape} do not fit x {x.shape} and "
-            f"weight {weight.shape}; give one value for each of the {weight.shape[0]} output channels"
+            f"weight {weight.shape}; give {weight.shape[0]} values, one for each output channel"
         )
     check_operands("conv_block", x=x, weight=weight, gamma=gamma, beta=beta)
     values = len(x)

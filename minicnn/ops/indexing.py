@@ -20,6 +20,7 @@ from minicnn.autograd import (
     differentiable,
     multiply,
     reshape,
+    transpose,
 )
 from minicnn.autograd._checks import Shape, axis_of, dtype_of, one_device, tensor_of, whole
 from minicnn.backend import Array, array_module, kernels_for
@@ -65,10 +66,16 @@ def gather(x: Tensor, indices: Indices, axis: int = 0) -> Tensor:
     x = tensor_of(x)
     at = axis_of("gather", axis, x.shape)
     places = within("gather", indices_of("gather", indices, x), x, at)
+    order, many = _memory_order(x), places.ndim
+    x, at = transpose(x, order), order.index(at)
     lead, rest = x.shape[:at], x.shape[at + 1 :]
     starts = array_module(x.data).arange(math.prod(lead))[:, None] * x.shape[at]
     y = _take_rows(_rows(x, at + 1), (starts + places.reshape(-1)).reshape(-1))
-    return reshape(y, (*lead, *places.shape, *rest))
+    y = reshape(y, (*lead, *places.shape, *rest))
+    # The places' axes stand where the axis was; each axis of x goes back.
+    found = [a if a < order[at] else a - 1 + many for a in order if a != order[at]]
+    found[at:at] = range(order[at], order[at] + many)
+    return transpose(y, sorted(range(y.ndim), key=found.__getitem__))
 
 
 @composed
@@ -96,8 +103,10 @@ def take_along_axis(x: Tensor, indices: Indices, axis: int = -1) -> Tensor:
         If an index, or the shape of the indices, does not fit.
     """
     x = tensor_of(x)
-    places = places_along("take_along_axis", x, indices, axis)
-    return reshape(_take_rows(_rows(x, x.ndim), places.reshape(-1)), places.shape)
+    order = _memory_order(x)
+    places = places_along("take_along_axis", x, indices, axis, order).transpose(order)
+    y = _take_rows(_rows(transpose(x, order), x.ndim), places.reshape(-1))
+    return transpose(reshape(y, places.shape), sorted(range(x.ndim), key=order.__getitem__))
 
 
 @composed
@@ -276,6 +285,11 @@ def one_hot(
     wins = xp.expand_dims(numbers, at) == column
     kind = dtype_of("one_hot", dtype).type
     return Tensor(xp.where(wins, kind(on), kind(off)))
+
+
+def _memory_order(x: Tensor) -> list[int]:
+    """Return the axes as they lie in memory: seen so, channels-last images need no copy."""
+    return sorted(range(x.ndim), key=lambda a: -abs(x.data.strides[a]))
 
 
 def _rows(x: Tensor, lead: int) -> Tensor:

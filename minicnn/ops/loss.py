@@ -8,14 +8,16 @@ float16 is computed in float32.
 
 from __future__ import annotations
 
-from minicnn.autograd import Tensor, composed, exp, log, where
-from minicnn.backend import Array, array_module
+from minicnn.autograd import Lifted, Tensor, composed, differentiable, exp, log, where
+from minicnn.autograd.tensor import is_recording
+from minicnn.backend import Array, array_module, kernels_for
 from minicnn.errors import ConfigError, ShapeError
 from minicnn.ops._losses import (
     Reduction,
     check_range,
     check_reduction,
     class_labels,
+    divisor,
     element_weights,
     floats,
     label_weights,
@@ -29,7 +31,7 @@ from minicnn.ops._losses import (
     wide,
     without_ignored,
 )
-from minicnn.ops.activation import log_softmax
+from minicnn.ops.activation import log_softmax, softmax
 
 __all__ = [
     "Reduction",
@@ -94,13 +96,36 @@ def sparse_softmax_cross_entropy(
     logits, wanted, counts = class_labels(op, "logits", logits, labels, ignore_label)
     _check_smoothing(op, label_smoothing)
     check_reduction(op, reduction)
-    x, classes = wide(logits), logits.shape[1]
+    x = wide(logits)
     weights = label_weights(op, "logits", class_weights, x, wanted, counts)
-    target = one_hot_mask(wanted, counts, classes) * x.dtype.type(1.0 - label_smoothing)
-    target += x.dtype.type(label_smoothing / classes)
-    target *= weights[:, None]
-    losses = _cross_entropy(log_softmax(without_ignored(x, counts), axis=1), target)
-    return reduced(losses, reduction, logits.dtype, weights)
+    share = divisor(reduction, weights)
+    losses = _of_labels(without_ignored(x, counts), wanted, weights, float(label_smoothing), share)
+    return losses if losses.dtype == logits.dtype else losses.astype(logits.dtype)
+
+
+# With the target t, 1 - smoothing at the label and smoothing / K everywhere, whose sum is 1,
+#     L = w (log sum_k e**x_k - sum_k t_k x_k),   dL/dx = w (softmax(x) - t);
+# each loss is divided by the share that the reduction gives it, and they are summed up.
+@differentiable
+def _of_labels(
+    x: Tensor, labels: Array, weights: Array, smoothing: float, share: float | None
+) -> Lifted:
+    kernels, xp = kernels_for(x.data), array_module(x.data)
+    log_p = kernels.log_softmax(x.data, 1)
+    losses = kernels.cross_entropy(log_p, labels, weights, smoothing)
+    y = losses if share is None else xp.asarray(losses.sum(dtype="float64") / share, x.dtype)
+
+    def grad_x(grad_y: Tensor) -> Tensor:
+        factors = weights if share is None else weights / weights.dtype.type(share)
+        if not is_recording():
+            rows = factors * grad_y.data
+            return Tensor(kernels.cross_entropy_grad(rows, log_p, labels, smoothing))
+        target = one_hot_mask(labels, xp.ones(labels.shape, bool), x.shape[1])
+        smooth = target * x.dtype.type(1.0 - smoothing) + x.dtype.type(smoothing / x.shape[1])
+        rows = (grad_y * Tensor(factors)).reshape(len(labels), 1, *labels.shape[1:])
+        return rows * (softmax(x, axis=1) - Tensor(smooth))
+
+    return y, (grad_x,)
 
 
 @composed

@@ -103,6 +103,20 @@ def test_standardize_treats_bytes_and_shares_alike_and_gives_channels_first():
     np.testing.assert_allclose(of_bytes, of_shares, atol=1e-5)
 
 
+def test_sums_that_do_not_fill_a_vector_are_whole():
+    for width in range(1, 9):  # 3, 6, 9, ... numbers an image
+        images = Stream(width).uniform((2, 1, width, 3), dtype=np.float32)
+        np.testing.assert_allclose(
+            cpu.standardize(images, 0.02), plain.standardize(images, 0.02), rtol=1e-5, atol=1e-6
+        )
+
+
+def test_a_batch_of_nothing_stays_one():
+    nothing = np.zeros((0, 4, 4, 3), np.uint8)
+    assert RandomView()(nothing, Stream(0)).shape == (0, 4, 4, 3)
+    assert standardize(nothing).shape == (0, 3, 4, 4)
+
+
 def test_an_even_image_becomes_zero_and_not_nan():
     np.testing.assert_allclose(standardize(np.full((1, 4, 4, 3), 255, np.uint8)), 0, atol=1e-5)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -40,6 +42,20 @@ def test_arrays_are_as_ordered(shape, dtype):
 def test_large_arrays_start_at_a_vector():
     for _ in range(5):
         assert address(_buffers.empty(LARGE, np.float64)) % 64 == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+def test_a_forked_child_writes_into_its_own_memory():
+    a = _buffers.empty(LARGE, np.float64)
+    a[...] = 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # there may be threads
+        child = os.fork()
+    if not child:
+        a[...] = 4
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert (a == 3).all()
 
 
 def test_memory_returns_with_the_last_array_and_is_used_again():
@@ -111,11 +127,47 @@ def test_small_arrays_are_left_to_malloc():
     assert _buffers.unused_bytes() == 0
 
 
-def test_no_more_waits_than_is_allowed(monkeypatch):
-    monkeypatch.setattr(_buffers, "_MOST", 3 * (1 << 20))
-    many = [_buffers.empty((1 << 17,), np.float64) for _ in range(8)]  # 1 MiB each
-    del many
-    assert 0 < _buffers.unused_bytes() <= 3 * (1 << 20)
+def test_no_more_waits_than_was_in_use_at_once(monkeypatch):
+    monkeypatch.setattr(_buffers, "_most_used", [0, 0])
+    for size in range(8, 80):  # as if every batch had another size
+        some = [_buffers.empty((size, 1 << 14), np.float64) for _ in range(4)]
+        most = 1.25 * _buffers._SLACK * sum(a.nbytes for a in some)
+        del some
+        assert 0 < _buffers.unused_bytes() <= most
+
+
+def test_the_oldest_goes_first(monkeypatch):
+    monkeypatch.setattr(_buffers, "_most_used", [0, 0])
+    ends = {}
+    for mebibytes in (1, 2, 4, 3):  # with the last, more than twice 4 would wait
+        some = _buffers.empty((mebibytes, 1 << 20), np.uint8)
+        ends[mebibytes] = address(some)
+        del some
+    assert [len(_buffers._unused[n << 20]) for n in ends] == [0, 0, 1, 1]
+    assert address(_buffers.empty((4, 1 << 20), np.uint8)) == ends[4]
+
+
+def test_what_waited_long_returns_with_the_next_array_or_collection(monkeypatch):
+    for give in (gc.collect, lambda: _buffers.empty((1 << 14,), np.float64)):
+        held = [_buffers.empty(LARGE, np.float64) for _ in range(3)]
+        del held
+        gc.collect()
+        assert _buffers.unused_bytes() >= 3 * 8 * LARGE[0]
+        monkeypatch.setattr(_buffers, "_AGE", 0.0)
+        give()
+        assert _buffers.unused_bytes() < 8 * LARGE[0]
+        monkeypatch.undo()
+
+
+def test_a_loop_takes_nothing_anew_after_its_first_round():
+    for step in range(5):
+        before = _buffers.taken_anew()
+        a = _buffers.empty(LARGE, np.float64)
+        b = [_buffers.empty((n, *LARGE), np.float32) for n in (1, 3, 7)]
+        b.append(a)
+        a = None
+        assert (_buffers.taken_anew() > before) == (step == 0)
+        del b
 
 
 def test_release_gives_everything_back():
@@ -140,6 +192,7 @@ def test_little_is_lost_to_rounding():
 def test_threads_never_get_the_same_memory():
     """Each thread fills its arrays with its own number and finds nothing else in them."""
     wrong: list[int] = []
+    used = _buffers._used_bytes
     start = threading.Barrier(6)
 
     def work(k: int) -> None:
@@ -162,7 +215,8 @@ def test_threads_never_get_the_same_memory():
     assert not wrong
     gc.collect()
     total = sum(len(waiting) * room for room, waiting in _buffers._unused.items())
-    assert total == _buffers.unused_bytes() <= _buffers._MOST
+    assert total == _buffers.unused_bytes() <= 2 * max(_buffers._most_used)
+    assert _buffers._used_bytes == used
 
 
 def test_a_finaliser_may_run_while_the_lock_is_held():

@@ -7,6 +7,7 @@ from minicnn import nn
 from minicnn.autograd import Tensor
 from minicnn.backend.random import Stream
 from minicnn.errors import ConfigError
+from minicnn.nn._calls import qualified_name
 
 ONES = Tensor(np.ones((4, 8), np.float32))
 
@@ -151,3 +152,40 @@ def test_keys_end_with_their_block_and_are_checked():
     assert mask(layer) != inside
     with pytest.raises(ConfigError, match="got None"), nn.random_key(None, 0):
         pass
+
+
+class Holder(nn.Module):
+    """Calls a part, which says under which name."""
+
+    def __init__(self, *parts):
+        self.parts = list(parts)
+        self.by_key = {}
+
+    def forward(self, part):
+        return part(None)
+
+
+class Named(nn.Module):
+    def forward(self, _):
+        return qualified_name(self)
+
+
+def test_a_layer_that_moves_is_called_by_its_new_name():
+    layer, other = Named(), Named()
+    net = Holder(other, layer)
+    assert [net(layer), net(other), net(layer)] == ["parts.1", "parts.0", "parts.1"]
+    net.parts.reverse()
+    assert [net(layer), net(other)] == ["parts.0", "parts.1"]
+    net.by_key["x.y"] = net.parts.pop(0)
+    assert [net(layer), net(layer), net(other)] == ["by_key.x.y", "by_key.x.y", "parts.0"]
+    del net.by_key["x.y"]
+    assert [net(layer), net(other)] == ["", "parts.0"]
+    for _ in range(50):  # new ones may lie where old ones lay
+        net.parts = [Named(), Named()]
+        assert [net(part) for part in net.parts[::-1]] == ["parts.1", "parts.0"]
+
+
+def test_the_same_layer_has_a_name_in_each_net():
+    layer = Named()
+    first, second = Holder(layer), Holder(Named(), layer)
+    assert [first(layer), second(layer), first(layer)] == ["parts.0", "parts.1", "parts.0"]

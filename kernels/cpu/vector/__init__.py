@@ -21,6 +21,7 @@ Two units times 4 cycles ask for at least 8 sums: T*V >= 8.
 
 **Loads.**  Each tap loads V vectors of weights and T pixels for T*V FMAs.  Two loads a cycle
 are possible, so loads must not outnumber FMAs: (T + V) / (T*V) <= 1, which V = 2 makes easy.
+With V = 1, windows side by side share the pixels that they all see (`sharing.py`).
 
 `tiles.py` turns that into T and V.  The pair (kernel column, input channel) of a window is one
 contiguous run of the padded image, so a 3x3 kernel is three runs of 3*C taps, unrolled eight
@@ -32,13 +33,16 @@ exchanges the roles: taps are the tile's T, and pixels are what is summed over. 
 pixels are interleaved while they are copied into the padded frame, every pixel is broadcast as a
 pair, every weight is there twice, and the two images' sums are told apart when they are stored.
 
+**One channel.**  A depthwise filter has no sum over channels, so there is nothing to broadcast:
+vectors of pixels meet vectors of weights (`depthwise.py`).
+
 **Fewer products.**  Winograd's way computes a 4x4 tile of a 3x3 convolution with 36 products
 instead of 144 (`winograd.py` says why, and what it costs in accuracy).
 
 **Memory.**  At this speed a batch that goes through main memory once more than needed takes as
 long as its arithmetic.  So functions are chained in *programs* (`program.py`): for each few
 images, one function after the other, and what one leaves is in the cache when the next one
-reads it.  The sweeps of batch normalisation (`channels.py`) are such functions.  A program runs
+reads it.  Large images are cut into bands for the same reason (`bands.py`).  The sweeps of batch normalisation (`channels.py`) are such functions.  A program runs
 on threads of its own (`team.py`), for a step has fifty of them, of half a millisecond each, and
 Python's threads take a tenth of that to begin.
 """

@@ -19,26 +19,26 @@ from llvmlite import ir
 
 from .. import _parallel
 from . import direct, objects, team
-from .emit import INT, NOTHING, Function
+from .emit import INT, NOTHING, Function, integer
 from .program import COUNT, Argument, Step, images_of, number, run
 
 _FEW = 8  # images; more of them are pieces of work enough
 _PIECES = 16
 _NEAR = 1 << 19  # bytes of a band of the input
-_LEAST = 1 << 19  # multiply-adds of a band
+_LEAST = 1 << 22  # multiply-adds of a band
 _LARGE = 1 << 18  # floats of weights that no cache of a core holds: they are read for each band
 _PIXELS = (32, 256)  # of a band's output, at least; the second one for large weights
 _SHORTEST = 8  # pixels of an axis that is cut
 _TILES = 4  # rows: Winograd's tiles are so high
+_GIVEN, _OTHER, _SUMS = 1, 2, 3  # where an address of a record points to
 _SCALED = ("base", "thread")  # what of an argument is in a record
 _FUNCTION = ir.FunctionType(NOTHING, [INT] * team.ARGUMENTS)
-_WORDS = 1 + len(_SCALED) * team.ARGUMENTS  # of a record
+_WORDS = 1 + len(_SCALED) * team.ARGUMENTS  # of a step
 
 
 class _Band(NamedTuple):
     """Some rows (planes, columns) of an image's output, and what they see of the input."""
 
-    image: int
     outputs: slice
     inputs: slice
     before: int  # padding that is left
@@ -53,7 +53,7 @@ class _Band(NamedTuple):
 def conv(images, weight, bias, y, steps, groups):
     """Do the same as `direct.conv`."""
     axis, rows = _cut(len(y), y.shape[1:4], images, weight.shape)
-    bands = _forward_bands(len(y), axis, rows, y.shape, images.shape, steps) if rows else []
+    bands = _forward_bands(axis, rows, y.shape, images.shape, steps) if rows else []
     if not bands:
         direct.conv(images, weight, bias, y, steps, groups)
         return
@@ -74,6 +74,9 @@ def conv_grad_x(grads, weight, grad_x, steps, groups):
         direct.conv_grad_x(grads, weight, grad_x, steps, groups)
         return
     packed: dict = {}
+    geometry = zip(steps.size, steps.stride, steps.dilation, strict=True)
+    if any(len({u * d % s for u in range(k)}) < s for k, s, d in geometry):
+        grad_x[...] = 0  # there are pixels that nobody sees
 
     def make(inputs, outputs, own, of):
         given = inputs, weight, outputs, own, groups
@@ -85,7 +88,7 @@ def conv_grad_x(grads, weight, grad_x, steps, groups):
 def conv_grad_weight(grads, images, kernel_shape, steps, groups):
     """Do the same as `direct.conv_grad_weight`."""
     axis, rows = _cut(len(grads), grads.shape[1:4], images, kernel_shape)
-    bands = _forward_bands(len(grads), axis, rows, grads.shape, images.shape, steps) if rows else []
+    bands = _forward_bands(axis, rows, grads.shape, images.shape, steps) if rows else []
     if not bands:
         return direct.conv_grad_weight(grads, images, kernel_shape, steps, groups)
 
@@ -111,8 +114,8 @@ def _cut(images, out, inputs, kernel_shape, stride=(1, 1, 1)):
     return axis, rows if rows < out[axis] else 0
 
 
-def _forward_bands(images, axis, rows, out, image, steps):
-    """Return the bands of a convolution, none if one of them would see only padding."""
+def _forward_bands(axis, rows, out, image, steps):
+    """Return an image's bands of a convolution, none if one of them would see only padding."""
     length, height = out[1 + axis], image[1 + axis]
     stride, before = steps.stride[axis], steps.before[axis]
     reach = steps.dilation[axis] * (steps.size[axis] - 1) + 1
@@ -123,8 +126,8 @@ def _forward_bands(images, axis, rows, out, image, steps):
         start, stop = max(0, low), min(height, (last - 1) * stride - before + reach)
         if start >= stop:
             return []
-        found.append((slice(first, last), slice(start, stop), start - low))
-    return [_Band(n, *band) for n in range(images) for band in found]
+        found.append(_Band(slice(first, last), slice(start, stop), start - low))
+    return found
 
 
 def _backward_bands(axis, rows, grads, grad_x, steps):
@@ -139,49 +142,55 @@ def _backward_bands(axis, rows, grads, grad_x, steps):
         stop = min(height, (last - 1 + before) // stride + 1)
         if start >= stop:
             return []
-        found.append((slice(first, last), slice(start, stop), before + first - start * stride))
-    return [_Band(n, *band) for n in range(grads[0]) for band in found]
-
-
-class _Program(NamedTuple):
-    """The steps of bands that lie alike, for the first of them."""
-
-    steps: list
-    finish: object  # what gives the weights' gradient
-    starts: tuple  # addresses of its input and its output
-    seen: list  # addresses that move with the input or output that `of` was asked for
-    sums: object  # of each piece that such bands are in
-    pieces: dict  # piece -> its row of the sums
+        own = before + first - start * stride
+        found.append(_Band(slice(first, last), slice(start, stop), own))
+    return found
 
 
 def _run(bands, axis, make, inputs, outputs, steps):
-    """Run ``make(input, output, steps, of) -> steps, finish`` for all bands; yield the finishes.
+    """Run ``make(input, output, steps, of) -> steps, finish`` for the bands of all images.
 
-    The bands of `inputs` and `outputs` are given in this order, whatever of them is written to.
+    Return what the finishes return. Inputs and outputs are cut as the bands say, whichever of them
+    is written to.
     """
-    pieces = _parallel.chunks(len(bands))
-    piece_of = [p for p, (start, stop) in enumerate(pieces) for _ in range(start, stop)]
-    programs, records = {}, []
-    for band, piece in zip(bands, piece_of, strict=True):
-        views = _view(inputs, axis, band, band.inputs), _view(outputs, axis, band, band.outputs)
-        if band.kind not in programs:
-            own = list(steps.before)
-            own[axis] = band.before
-            alike = sorted({p for b, p in zip(bands, piece_of, strict=True) if b.kind == band.kind})
-            programs[band.kind] = _program(make, views, steps._replace(before=tuple(own)), alike)
-        records.append(_record(programs[band.kind], views, piece))
-    table = np.array(records, np.int64)
-    count = table.shape[1] // _WORDS
-    call = Step(
-        objects.function("bands", None, _call),
-        (images_of(table), Argument(0, thread=1), number(count), COUNT),
-    )
-    run([call], len(bands))
-    return [_finished(program) for program in programs.values() if program.finish]
+    images, kinds = len(inputs), dict.fromkeys(band.kind for band in bands)
+    sizes = [stop - start for start, stop in _parallel.chunks(images * len(bands))]
+    piece_of = np.repeat(np.arange(len(sizes)), sizes).reshape(images, -1)
+    records, programs = [0] * len(bands), []
+    for kind in kinds:
+        alike = [k for k, band in enumerate(bands) if band.kind == kind]
+        first = bands[alike[0]]
+        before = (*steps.before[:axis], first.before, *steps.before[axis + 1 :])
+        ends = (inputs, first.inputs), (outputs, first.outputs)
+        views = [array[(slice(1), *(slice(None),) * axis, part)] for array, part in ends]
+        program = _program(make, views, steps._replace(before=before), piece_of[:, alike])
+        programs.append(program)
+        for i, k in enumerate(alike):
+            parts = bands[k].inputs, bands[k].outputs
+            n = np.arange(images)[:, None]
+            records[k] = program.words + program.sums_at[:, i, None] * program.moved_by_piece
+            for (array, start), part, moving in zip(ends, parts, program.moved, strict=True):
+                along = (part.start - start.start) * array.strides[1 + axis]
+                records[k] += (n * array.strides[0] + along) * moving
+    table = np.zeros((images, len(bands), max(r.shape[1] for r in records)), np.int64)
+    for k, record in enumerate(records):
+        table[:, k, : record.shape[1]] = record
+    table = table.reshape(images * len(bands), -1)
+    given = images_of(table), Argument(0, thread=1), number(table.shape[1]), COUNT
+    run([Step(objects.function("bands", None, _call), given)], len(table))
+    return [_finished(program) for program in programs if program.finish]
 
 
-def _view(array, axis, band, part):
-    return array[(slice(band.image, band.image + 1), *(slice(None),) * axis, part)]
+class _Program(NamedTuple):
+    """The steps of bands that lie alike, as those of the first image's first one."""
+
+    steps: list
+    finish: object  # what gives the weights' gradient
+    words: np.ndarray  # of the record: how many steps, and of each its function and arguments
+    moved: tuple  # which words are addresses in the input, and which in the output: 1, others 0
+    moved_by_piece: np.ndarray  # and which in the sums
+    sums: object  # of each piece that such bands are in
+    sums_at: np.ndarray  # of each band: how many bytes on its own are
 
 
 def _program(make, views, steps, pieces):
@@ -192,31 +201,23 @@ def _program(make, views, steps, pieces):
         return images_of(array)
 
     calls, finish = make(*views, steps, of)
-    sums = None
-    for argument in (a for call in calls for a in call.arguments):
-        if argument.piece:
-            sums = np.zeros((len(pieces), *argument.memory.shape[1:]), argument.memory.dtype)
-    starts = tuple(view.ctypes.data for view in views)
-    return _Program(calls, finish, starts, seen, sums, {p: i for i, p in enumerate(pieces)})
-
-
-def _record(program, views, piece):
-    """Return the words of a band: for each step its function, and its arguments."""
-    moved = [view.ctypes.data - start for view, start in zip(views, program.starts, strict=True)]
-    if program.finish:  # `of` was asked for the output, which is the gradient given
-        moved.reverse()
-    words = []
-    for step in program.steps:
-        words.append(step.function)
+    words, sums = [(len(calls), 0)], None
+    known, ranks = np.unique(pieces, return_inverse=True)
+    for step in calls:
+        words.append((step.function, 0))
         for a in step.arguments:
-            base = a.base + a.group
+            base, place = a.base + a.group, 0  # the group is one image
             if a.piece:
-                base = program.sums.ctypes.data + program.pieces[piece] * program.sums.strides[0]
+                sums = np.zeros((len(known), *a.memory.shape[1:]), a.memory.dtype)
+                base, place = sums.ctypes.data, _SUMS
             elif a.image:
-                base += moved[a.base not in program.seen]
-            words += [base, a.thread]
-        words += [0] * (_WORDS - 1 - len(_SCALED) * len(step.arguments))
-    return words
+                place = _GIVEN if (base in seen) == (finish is None) else _OTHER
+            words += [(base, place), (a.thread, 0)]
+        words += [(0, 0)] * (_WORDS - 1 - len(_SCALED) * len(step.arguments))
+    words, places = np.array(words, np.int64).T
+    ranks = ranks.reshape(pieces.shape) * (sums.strides[0] if sums is not None else 0)
+    given, other, own = ((places == place).astype(np.int64) for place in (_GIVEN, _OTHER, _SUMS))
+    return _Program(calls, finish, words, (given, other), own, sums, ranks)
 
 
 def _finished(program):
@@ -227,17 +228,20 @@ def _finished(program):
 
 
 def _call(name, _):
-    """Write ``name(records, thread, count, bands)``: call the `count` functions of each band."""
+    """Write ``name(records, thread, words, bands)``: call the functions of each band's record."""
     f = Function(name, 1, 3)
-    records, thread, count, bands = f.args
+    records, thread, words, bands = f.args
     code = f.code
-    with f.loop(code.mul(bands, count)) as k:
-        record = code.gep(records, [f.times(k, _WORDS)], source_etype=INT)
-        given = [
-            code.add(f.word(record, i), code.mul(thread, f.word(record, i + 1)))
-            for i in range(1, _WORDS, len(_SCALED))
-        ]
-        function = code.inttoptr(f.word(record, 0), _FUNCTION.as_pointer())
-        code.call(function, given)
+    with f.loop(bands) as k:
+        record = code.gep(records, [f.times(k, words)], source_etype=INT)
+        with f.loop(f.word(record, 0)) as s:
+            at = f.plus(f.times(s, _WORDS), integer(1))
+            step = code.gep(record, [at], source_etype=INT)
+            given = [
+                code.add(f.word(step, i), code.mul(thread, f.word(step, i + 1)))
+                for i in range(1, _WORDS, len(_SCALED))
+            ]
+            function = code.inttoptr(f.word(step, 0), _FUNCTION.as_pointer())
+            code.call(function, given)
     code.ret_void()
     return f.module

@@ -42,8 +42,9 @@ def conv_steps(images, weight, bias, y, steps, apart, of):
     known = np.zeros((1, len(weight)), np.float32) if bias is None else bias[None]
     taps = weight.reshape(len(weight), -1).T
     arguments = (
-        of(images[:, *plan.cut]), of_thread(plan.memory()), remade(lambda: _packed(taps, plan.shape)),
-        remade(lambda: _packed(known, plan.shape)), images_of(y), fixed(plan.geometry), COUNT,
+        of(images[:, *plan.cut]), of_thread(plan.memory()),
+        remade(lambda: _packed(taps, plan.shape)), remade(lambda: _packed(known, plan.shape)),
+        images_of(y), fixed(plan.geometry), COUNT,
     )  # fmt: skip
     return [Step(objects.function("depthwise", plan.shape, depthwise_code.forward), arguments)]
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import _buffers, _parallel
-from . import depthwise, microkernel, objects, tiles, winograd
+from . import depthwise, microkernel, objects, sharing, tiles, winograd
 from .program import COUNT, Step, fixed, images_of, of_thread, once, pieces_of, run, sums_of_piece
 
 _NOTHING = np.empty((1, 0), np.float32)
@@ -30,19 +30,12 @@ def pays(dtype, out_shape, kernel_shape):
     return dtype == np.float32 and work >= _LEAST and objects.machine() is not None
 
 
-def turns(steps):
-    """Tell whether `conv_grad_x` knows this geometry: not strides and holes at once."""
-    return max(steps.stride) == 1 or max(steps.dilation) == 1
-
-
 def conv(images, weight, bias, y, steps, groups):
     """images (N, D, H, W, C), weight (O, C/groups, KD, KH, KW) -> y (N, OD, OH, OW, O), filled."""
     run(conv_steps(images, weight, bias, y, steps, groups), len(images), len(images))
 
 
-def conv_steps(
-    images, weight, bias, y, steps, groups, apart=(1, 1, 1), of=images_of, packed=None
-):
+def conv_steps(images, weight, bias, y, steps, groups, apart=(1, 1, 1), of=images_of, packed=None):
     """Return the step that convolves an image, see `conv`.
 
     With `apart`, y is every other (third, ...) pixel of an array, in a view. `of` says where the
@@ -59,9 +52,11 @@ def conv_steps(
     shape = _shape(weight.shape, groups, steps, frame.padded, together, apart[2], y.shape[3])
     arguments = (
         of(images[:, *frame.cut]), of_thread(frame.memory()),
-        once(packed, shape.tile, lambda: _blocks(weight, shape)), fixed(_bias(bias, shape)), images_of(y),
-        fixed(frame.geometry), COUNT,
+        once(packed, shape.tile, lambda: _blocks(weight, shape)), fixed(_bias(bias, shape)),
+        images_of(y), fixed(frame.geometry), COUNT,
     )  # fmt: skip
+    if sharing.suits(objects.machine(), shape):
+        return [Step(objects.function("sharing", shape, sharing.forward), arguments)]
     return [Step(objects.function("forward", shape, microkernel.forward), arguments)]
 
 
@@ -108,10 +103,14 @@ def grad_x_steps(grads, weight, grad_x, steps, groups, of=images_of, packed=None
     """Return the steps that fill grad_x; see `conv_grad_x`.
 
     Pixel h meets tap u at output i where h + P = i*S + u*D.  Let a be the rest of h + P
-    divided by S.  Pixels of one rest a see the taps u = a, a + S, a + 2*S, ... (D being 1), and
-    the outputs q, q - 1, q - 2, ... with q = (h + P - a) / S: that is a convolution of stride 1
-    with those taps turned around.  So there are SD*SH*SW small convolutions, one for each
-    combination of rests; with stride 1, a single one.
+    divided by S, and let D be 1 for now.  Pixels of one rest a see the taps u = a, a + S,
+    a + 2*S, ..., and the outputs q, q - 1, q - 2, ... with q = (h + P - a) / S: that is a
+    convolution of stride 1 with those taps turned around.  So there are SD*SH*SW small
+    convolutions, one for each combination of rests; with stride 1, a single one.
+
+    With D > 1, let F be the greatest common factor of S and D.  Pixels of rest a see the taps u
+    with u*D = a modulo S.  If there is a first one u0, the others are S/F apart, and u0 + m*S/F
+    meets the output q - (u0*D - a)/S - m*D/F: the small convolution has the dilation D/F.
     """
     turned = _turned(weight, groups)
     ones = (1, 1, 1)
@@ -120,35 +119,38 @@ def grad_x_steps(grads, weight, grad_x, steps, groups, of=images_of, packed=None
         before = tuple(d * (k - 1) - p for k, d, p in reach)
         upside_down = turned[..., ::-1, ::-1, ::-1]
         backwards = steps._replace(before=before)
-        return conv_steps(
-            grads, upside_down, None, grad_x, backwards, groups, of=of, packed=packed
-        )
+        return conv_steps(grads, upside_down, None, grad_x, backwards, groups, of=of, packed=packed)
     found = []
-    axes = [_rests(*axis) for axis in zip(steps.size, steps.stride, steps.before, strict=True)]
+    geometry = zip(steps.size, steps.stride, steps.before, steps.dilation, strict=True)
+    axes = [_rests(*axis) for axis in geometry]
     for k, rests in enumerate(itertools.product(*axes)):
-        taps, pixels, before = zip(*rests, strict=True)
+        taps, pixels, before, dilation = zip(*rests, strict=True)
         target = grad_x[:, *pixels]
         if 0 in target.shape[1:]:
             continue
         part = turned[:, :, *taps][..., ::-1, ::-1, ::-1]
         if 0 in part.shape:
-            target[...] = 0  # the stride is larger than the window: nobody sees these pixels
+            target[...] = 0  # nobody sees these pixels: the stride is larger than the window, say
             continue
-        small = Steps(part.shape[2:], ones, before, ones)
+        small = Steps(part.shape[2:], ones, before, dilation)
         own = None if packed is None else packed.setdefault(k, {})
         found += conv_steps(grads, part, None, target, small, groups, steps.stride, of, own)
     return found
 
 
-def _rests(size, stride, before):
-    """Yield (taps, pixels, padding) of the pixels of each rest along an axis."""
+def _rests(size, stride, before, dilation):
+    """Yield (taps, pixels, padding, dilation) of the pixels of each rest along an axis."""
+    common = math.gcd(stride, dilation)
     for a in range(stride):
         first = -((a - before) // stride)  # the least q whose pixel is in the image
-        taps = len(range(a, size, stride))
+        seen = (u for u in range(size) if u * dilation % stride == a)
+        start = next(seen, size)
+        taps = len(range(start, size, stride // common))
         yield (
-            slice(a, None, stride),
+            slice(start, None, stride // common),
             slice(a - before + stride * first, None, stride),
-            taps - 1 - first,
+            (taps - 1) * dilation // common + (start * dilation - a) // stride - first,
+            dilation // common,
         )
 
 
@@ -230,8 +232,13 @@ def _shape_on(machine, kernel_shape, groups, steps, padded, together, apart, len
         apart, padded, 0, None, together,
     )  # fmt: skip
     _, run = shape.runs
-    length = run if length is None else length
-    tile = tiles.choose(machine, shape.lanes_out, length, run)
+    if length is None:
+        length, tile = run, tiles.choose(machine, shape.lanes_out, run, run)
+    elif sharing.suits(machine, shape):
+        tallest = sharing.tallest(machine, shape.kernel)
+        tile = tiles.choose(machine, shape.lanes_out, length, run, tallest)
+    else:
+        tile = tiles.choose(machine, shape.lanes_out, length, run)
     return shape._replace(tile=tile, rest=length % tile.rows)
 
 

@@ -23,7 +23,7 @@ class Tile(NamedTuple):
     unroll: int
 
 
-def choose(machine, channels, length, taps):
+def choose(machine, channels, length, taps, tallest=24):
     """Return the tile for so many output channels, where `length` rows are side by side.
 
     The vector is no wider than the channels need.  Of the heights that fit in the registers
@@ -39,7 +39,7 @@ def choose(machine, channels, length, taps):
         lanes //= 2
     vectors = 2 if channels > lanes else 1
     room = machine.registers - vectors
-    most = min(room - 1, 24) if vectors == 1 else room // (vectors + 1)
+    most = min(room - 1, tallest) if vectors == 1 else room // (vectors + 1)
     least = min(most, -(-_LATENCY * _UNITS // vectors))
     heights = range(min(least, length), min(most, length) + 1)
     rows = max(heights, key=lambda t: (length / (-(-length // t) * t), t))

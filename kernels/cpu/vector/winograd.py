@@ -74,8 +74,19 @@ import numpy as np
 from ... import settings
 from .. import _buffers, _parallel
 from . import objects, winograd_code
-from .program import COUNT, Step, fixed, images_of, of_thread, once, pieces_of, sums_of_piece
-from .winograd_matrices import TAPS, matrices
+from .program import (
+    COUNT,
+    Argument,
+    Step,
+    fixed,
+    images_of,
+    of_thread,
+    once,
+    pieces_of,
+    run,
+    sums_of_piece,
+)
+from .winograd_matrices import TAPS
 
 # What transforms cost, in multiply-adds that could have been done meanwhile (measured).
 _INPUT, _OUTPUT, _WEIGHT = 600, 400, 80  # of a tile and channel; of a product's weight
@@ -120,8 +131,9 @@ def conv_steps(images, weight, bias, y, steps, m, of=images_of, packed=None):
     """Return the step of `direct.conv_steps`, by tiles of m x m outputs."""
     shape = _shape(objects.machine(), m, images.shape[4], y.shape[4])
     arguments = (
-        of(images), of_thread(_memory(shape)), once(packed, shape, lambda: _transformed(weight, shape)),
-        fixed(_bias(bias, shape)), images_of(y), fixed(_geometry(images, y, steps, m)), COUNT,
+        of(images), of_thread(_memory(shape)),
+        once(packed, shape, lambda: _transformed(weight, shape)), fixed(_bias(bias, shape)),
+        images_of(y), fixed(_geometry(images, y, steps, m)), COUNT,
     )  # fmt: skip
     return [Step(objects.function("winograd", shape, winograd_code.forward), arguments)]
 
@@ -173,29 +185,15 @@ def _lanes(machine, channels):
 
 def _transformed(weight, shape):
     """weight (O, C, 1, 3, 3) -> G g G^T, block by block of outputs, (places, C, channels)."""
-    channels = weight.shape[1]
-    both = _of_both_axes(shape.m)
-    found = np.zeros((shape.padded_out, shape.places * channels), np.float32).reshape(-1)
-    at = 0
-    for run in shape.runs:
-        wide = run.vectors * shape.lanes
-        size = run.blocks * shape.places * channels * wide
-        part = weight[run.first : run.first + run.blocks * wide]
-        if len(part) < run.blocks * wide:
-            missing = run.blocks * wide - len(part)
-            part = np.concatenate([part, np.zeros((missing, *part.shape[1:]), part.dtype)])
-        taps_first = part.reshape(run.blocks, wide, channels, TAPS**2).transpose(0, 3, 2, 1)
-        exact = taps_first.astype(np.float64).reshape(run.blocks, TAPS**2, -1)
-        found[at : at + size] = np.matmul(both, exact).reshape(-1)
-        at += size
+    outputs, channels = weight.shape[:2]
+    taps = _buffers.empty((channels, TAPS**2, shape.padded_out), np.float32)
+    taps[..., outputs:] = 0
+    taps[..., :outputs] = np.moveaxis(weight.reshape(outputs, channels, TAPS**2), 0, -1)
+    found = _buffers.empty((shape.padded_out * shape.places * channels,), np.float32)
+    function = objects.function("winograd_kernels", shape, winograd_code.kernels)
+    number = Argument(0, image=1)  # of the channel
+    run([Step(function, (images_of(taps), fixed(found), number, COUNT))], channels, channels)
     return found
-
-
-@functools.cache
-def _of_both_axes(m):
-    """Return what transforms the nine taps at once, (places, 9)."""
-    taps = matrices(m).taps
-    return np.kron(taps, taps)
 
 
 def _bias(bias, shape):

@@ -7,7 +7,9 @@ while the products of a block are computed, the pixels of the next are fetched f
 
 from typing import NamedTuple
 
-from .emit import Function, integer
+from llvmlite import ir
+
+from .emit import FLOAT, Function, integer
 from .winograd_matrices import TAPS, matrices
 from .winograd_tiles import GEOMETRY, LINE, Pixels, pixels, value
 from .winograd_transforms import both_sides, zero
@@ -158,6 +160,42 @@ def grad_weight(name, weights):
                 _sums(f, shape, run, rows, given, here, ahead)
                 to = f.at(sums, f.times(c, TAPS**2 * shape.padded_out), channel)
                 _add_taps(f, shape, run, rows, products, to)
+    f.code.ret_void()
+    return f.module
+
+
+def kernels(name, shape):
+    """Write ``name(taps, weights, first, count)``: taps (C, 3, 3, O) -> G g G^T as `forward` wants.
+
+    `taps` are those of channel number `first`, of `count` channels.  It is done in float64: what is
+    rounded here would be seen by all images.
+    """
+    f = Function(name, 2, 2)
+    taps, weights, first, count = f.args
+    size, lanes = shape.size, shape.lanes
+    exact = ir.VectorType(ir.DoubleType(), lanes)
+    with f.loop(count) as c:
+        for run, _, channel in _channels(f, shape):
+            wide = run.vectors * lanes
+            own = f.at(weights, f.times(channel, shape.places * shape.channels_in))
+            own = f.at(own, f.times(f.plus(first, c), wide))
+            seen = f.at(taps, f.times(c, TAPS**2 * shape.padded_out), channel)
+            with f.loop(run.vectors) as v:
+                at = f.times(v, lanes)
+                kernel = [
+                    [
+                        f.code.fpext(
+                            f.load(f.at(seen, (i * TAPS + j) * shape.padded_out, at), lanes), exact
+                        )
+                        for j in range(TAPS)
+                    ]
+                    for i in range(TAPS)
+                ]
+                for i, row in enumerate(both_sides(f, matrices(shape.m).taps, kernel)):
+                    for j, found in enumerate(row):
+                        rounded = f.code.fptrunc(found, ir.VectorType(FLOAT, lanes))
+                        place = (i * size + j) * shape.channels_in * wide
+                        f.store(rounded, f.at(own, place, at))
     f.code.ret_void()
     return f.module
 

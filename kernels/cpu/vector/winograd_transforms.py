@@ -20,7 +20,7 @@ def both_sides(f, matrix, rows):
 
 def zero(lanes):
     """Return a vector of zeros."""
-    return _constant(0.0, lanes)
+    return _constant(0.0, ir.VectorType(FLOAT, lanes))
 
 
 def _transform(f, matrix, vectors):
@@ -63,14 +63,19 @@ def _combine(f, factors, vectors):
     terms.sort(key=lambda term: term[0] != 1)  # one that needs no multiplication comes first
     a, total = terms[0]
     if a != 1:
-        total = f.code.fmul(_constant(a, total.type.count), total)
+        total = f.code.fmul(_constant(a, total.type), total)
     for a, v in terms[1:]:
+        factor = _constant(a, v.type)
         if abs(a) == 1:
             total = f.code.fadd(total, v) if a > 0 else f.code.fsub(total, v)
+        elif v.type.element == FLOAT:
+            total = f.fma(factor, v, total)
         else:
-            total = f.fma(_constant(a, v.type.count), v, total)
+            total = f.code.fadd(total, f.code.fmul(factor, v))
     return total
 
 
-def _constant(number, lanes):
-    return ir.Constant(ir.VectorType(FLOAT, lanes), [float(np.float32(number))] * lanes)
+def _constant(number, kind):
+    if kind.element == FLOAT:
+        number = np.float32(number)
+    return ir.Constant(kind, [float(number)] * kind.count)
