@@ -7,12 +7,14 @@ end.  Where images lie channel by channel, each channel is a block with rows of 
 
 Sums are float64 and taken of x minus the channel's first value.  Without that
 shift, and in float32, a mean of 1000 over a spread of 1 loses the variance.
+
+Where all images share their statistics, `_sweeps` has generated code for what follows them.
 """
 
 import numpy as np
 
 from .. import plain
-from . import _buffers, _parallel
+from . import _buffers, _parallel, _sweeps
 from ._jit import njit
 from ._layout import FAST, channels_last, logical
 
@@ -43,6 +45,8 @@ def normalize(x, mean, scale, beta):
     """y = (x - mean) * scale + beta, for each channel; mean, scale, beta are float64 (I, C)."""
     if x.dtype not in FAST:
         return plain.normalize(x, mean, scale, beta)
+    if len(mean) == 1 and (tile := _sweeps.tile_of(x, False)) is not None:
+        return _sweeps.normalize(x, mean, scale, beta, tile)
     centre = mean.astype(x.dtype)
     # What rounding took from the mean is given back with beta.
     offset = beta + (centre.astype(np.float64) - mean) * scale
@@ -53,6 +57,8 @@ def normalize_sums(grad_y, x, mean):
     """Return sum(grad_y) and sum(grad_y * (x - mean)) of each channel, float64 (I, C)."""
     if x.dtype not in FAST:
         return plain.normalize_sums(grad_y, x, mean)
+    if len(mean) == 1 and (tile := _sweeps.tile_of(x, False)) is not None:
+        return _sweeps.sums(grad_y, x, mean, 1.0, 0.0, tile)
     blocks = _blocks(x, len(mean) != 1)
     shift = mean.reshape(blocks.shape[::2])
     sums, products = _per_cell(_gradient_sums, _blocks_like(grad_y, blocks), blocks, shift)
@@ -63,6 +69,8 @@ def normalize_grad_x(grad_y, x, mean, a, b, c):
     """grad_x = a * grad_y + b * (x - mean) + c, for each channel; a, b, c, mean float64 (I, C)."""
     if x.dtype not in FAST:
         return plain.normalize_grad_x(grad_y, x, mean, a, b, c)
+    if len(mean) == 1 and (tile := _sweeps.tile_of(x, False)) is not None:
+        return _sweeps.gradient(grad_y, x, (mean, 1.0, 0.0), (a, b, c), tile)
     centre = mean.astype(x.dtype)
     offset = c + b * (centre.astype(np.float64) - mean)
     return _affine(grad_y, x, centre, a, b, offset)

@@ -84,6 +84,17 @@ def test_room_for_more_windows_than_are_asked_for(axes):
         ((17, 4, 300), (8, 1, 9), {"groups": 4, "padding": "same"}),
         ((2, 6, 9, 20, 21), (5, 6, 3, 3, 3), {"padding": "same"}),
         ((3, 4, 8, 10, 12), (8, 1, 3, 3, 3), {"groups": 4, "stride": (1, 2, 2)}),
+        ((2, 16, 101, 77), (24, 16, 3, 3), {"padding": 1}),  # bands of few images
+        ((1, 8, 160, 90), (16, 8, 5, 5), {"stride": 2, "padding": 2}),
+        ((2, 48, 90, 70), (48, 1, 3, 3), {"groups": 48, "stride": 2, "padding": 1}),
+        ((3, 9, 64, 50), (9, 1, 5, 5), {"groups": 9, "padding": "same"}),
+        ((1, 8, 30_001), (16, 8, 5), {"padding": 2}),
+        ((16, 32, 7, 5), (300, 32, 7, 5), {}),  # windows as large as the images
+        ((3, 5, 2, 3, 4), (7, 5, 2, 3, 4), {"stride": 2}),
+        ((40, 70, 1, 1), (130, 70, 1, 1), {"stride": 3}),
+        ((2, 40, 7, 7), (90, 40, 1, 1), {}),  # few pixels
+        ((7, 33, 31, 29), (65, 33, 1, 1), {}),  # long rows of them
+        ((9, 12, 11, 13), (16, 12, 1, 1), {"stride": 2}),
     ],
 )
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

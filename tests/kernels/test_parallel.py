@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import ThreadpoolController
 
 from minicnn.kernels.cpu import _parallel
 
@@ -53,6 +57,42 @@ def test_several_threads_take_part(monkeypatch):
     monkeypatch.setenv("MINICNN_THREADS", "3")
     meeting = threading.Barrier(3, timeout=20)  # passes only if three are there at once
     _parallel.run(lambda *_: meeting.wait(), [(0, 1), (1, 2), (2, 3)])
+
+
+def test_who_is_free_takes_the_next_piece(monkeypatch):
+    monkeypatch.setenv("MINICNN_THREADS", "2")
+    others, who = threading.Event(), {}
+
+    def work(p: int, *_: int) -> None:
+        who[p] = threading.get_ident()
+        if p == 0:
+            assert others.wait(20), "the other thread left pieces to this one"
+        elif len(who) == 6:
+            others.set()
+
+    _parallel.run(work, _parallel.chunks(6))
+    assert len(who) == 6
+    assert who[0] not in [who[p] for p in range(1, 6)]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_nothing_is_kept_alive(threads, fails):
+    class Thing:
+        pass
+
+    def call() -> Any:
+        thing = Thing()
+
+        def work(p: int, *_: int) -> None:
+            assert thing is not None
+            if fails and p == 3:
+                raise ZeroDivisionError
+
+        with contextlib.suppress(ZeroDivisionError):
+            _parallel.run(work, _parallel.chunks(6))
+        return weakref.ref(thing)
+
+    assert call()() is None
 
 
 @pytest.mark.parametrize("failing", [0, 1, 5])
@@ -133,7 +173,7 @@ def blas():
     """Tell the threads of each BLAS library that the kernels know of."""
     with _parallel.one_blas_thread():
         pass  # the first time it looks for them
-    return lambda: [library.get_num_threads() for library in _parallel._blas]
+    return lambda: [get() for get, _ in _parallel._blas]
 
 
 def test_the_blas_is_held_to_one_thread_and_let_go(blas):
@@ -174,7 +214,8 @@ def test_the_blas_is_held_even_if_another_thread_set_it_before(blas):
     claimed, leave = threading.Event(), threading.Event()
 
     def claim() -> None:
-        for library, number in zip(_parallel._blas, before, strict=True):
+        libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+        for library, number in zip(libraries, before, strict=True):
             library.set_num_threads(number)
         claimed.set()
         leave.wait(20)

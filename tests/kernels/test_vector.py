@@ -58,6 +58,9 @@ SHAPES = {
         (2, 1),
         1,
     ),
+    "dilated and strided, one factor": (2, 3, 6, (13, 17), (3, 4), (4, 6), (2, 3), (6, 4), 1),
+    "dilated and strided, no factor": (2, 3, 6, (16, 15), (4, 3), (3, 2), (4, 2), (2, 3), 1),
+    "dilated and strided, alike": (1, 6, 6, (14, 15), (4, 3), 2, ((3, 0), (1, 4)), 2, 1),
     "padding beyond the kernel": (1, 2, 3, (4, 5), (2, 2), 1, ((3, 2), (0, 4)), 1, 1),
     "strided, padding beyond the kernel": (1, 2, 3, (4, 5), (2, 2), 2, ((3, 2), (0, 4)), 1, 1),
     "windows that do not reach the end": (1, 2, 3, (7, 9), (2, 3), (3, 4), 0, 1, 1),
@@ -80,6 +83,21 @@ SHAPES = {
     ),
     "the kernel as large as the image": (2, 3, 4, (5, 6), (5, 6), 1, 0, 1, 1),
     "no images": (0, 3, 4, (5, 6), (3, 3), 1, 1, 1, 1),
+    "depthwise, whole vectors": (2, 32, 32, (6, 19), (3, 3), 1, 1, 1, 32),
+    "depthwise, a part of a vector": (2, 21, 21, (5, 9), (3, 3), 1, 1, 1, 21),
+    "depthwise, several pixels a vector": (2, 3, 3, (7, 23), (3, 3), 1, 1, 1, 3),
+    "depthwise, half a vector, fewer pixels than fit": (2, 5, 5, (4, 2), (3, 1), 1, 1, 1, 5),
+    "depthwise, strided": (2, 6, 6, (9, 12), (5, 5), 2, 2, 1, 6),
+    "depthwise, strided, no padding": (2, 18, 18, (9, 11), (3, 2), (1, 2), 0, 1, 18),
+    "depthwise, stride beyond the kernel": (1, 17, 17, (9, 11), (2, 2), (3, 4), 0, 1, 17),
+    "depthwise, dilated": (1, 8, 8, (11, 12), (3, 3), 1, ((2, 1), (0, 3)), 2, 8),
+    "depthwise, large": (1, 4, 4, (13, 15), (7, 9), 1, "same", 1, 4),
+    "depthwise, several bands": (1, 160, 160, (23, 40), (3, 3), 1, 1, 1, 160),
+    "depthwise, several bands, strided": (1, 160, 160, (41, 40), (5, 3), 2, (2, 0), 1, 160),
+    "depthwise, padding beyond the kernel": (1, 2, 2, (4, 5), (2, 2), 2, ((3, 2), (0, 4)), 1, 2),
+    "depthwise, a signal": (2, 12, 12, (40,), (5,), 1, 2, 1, 12),
+    "depthwise, a volume": (1, 6, 6, (5, 6, 7), (3, 2, 3), (2, 1, 1), 1, 1, 6),
+    "depthwise, more images than pieces": (19, 3, 3, (4, 4), (3, 3), 1, 1, 1, 3),
     "more images than pieces of work": (19, 2, 8, (4, 4), (3, 3), 1, 1, 1, 1),
     "images that share vectors, and some that do not": (41, 4, 5, (5, 6), (3, 3), 1, 1, 1, 1),
     "images that share vectors, strided": (39, 3, 4, (5, 7), (3, 3), 2, 1, 1, 1),
@@ -121,9 +139,8 @@ class Problem:
             "y": y.reshape(self.grad_y.shape),
             "grad_weight": found.reshape(self.weight.shape),
         }
-        if direct.turns(self.steps):
-            direct.conv_grad_x(grads, weight, grad_x, self.steps, self.groups)
-            result["grad_x"] = grad_x.reshape(self.x.shape)
+        direct.conv_grad_x(grads, weight, grad_x, self.steps, self.groups)
+        result["grad_x"] = grad_x.reshape(self.x.shape)
         return result
 
     def right(self) -> dict[str, np.ndarray]:

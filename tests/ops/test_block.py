@@ -14,7 +14,7 @@ from minicnn import Tensor, check_gradients, grad, nn, no_grad, ops
 from minicnn.errors import ConfigError, DTypeError, ShapeError
 from minicnn.kernels import cpu, plain
 from minicnn.kernels import settings as kernel_settings
-from minicnn.kernels.cpu import _geometry
+from minicnn.kernels.cpu import _geometry, _sweeps
 from minicnn.kernels.cpu.vector import channels, direct, objects
 from minicnn.nn import _inference
 from minicnn.ops import block
@@ -90,6 +90,7 @@ def bound(arrays, right, name):
 def always_generated(monkeypatch):
     """Send small convolutions through the generated code, too."""
     monkeypatch.setattr(direct, "_LEAST", 0)
+    monkeypatch.setattr(_sweeps, "LEAST", 0)
 
 
 @pytest.mark.usefixtures("always_generated")
@@ -205,6 +206,7 @@ def test_tiles_are_whole_pixels_and_whole_images(pixels, outputs, machine):
     assert tile.vectors % tile.side_by_side == 0
 
 
+@pytest.mark.usefixtures("always_generated")
 @pytest.mark.parametrize("images", [1, 2, 16, 37])
 @pytest.mark.parametrize(
     ("outputs", "size"), [(8, (3, 2)), (16, (70, 70)), (4, (16, 16)), (48, (5, 4)), (7, (16, 16))]
@@ -227,6 +229,11 @@ def test_sweeps_over_channels_are_those_of_the_definition(images, outputs, size,
     right = plain.normalize_act_sums(*wide, mean, scale, beta, rectified)
     for a, b in zip(found, right, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * np.sqrt(g.size))
+    if not rectified:  # batch_norm on its own has the same sweeps
+        slopes = tuple(rng.standard_normal((1, outputs)) for _ in range(3))
+        found = cpu.normalize_grad_x(g, y, mean, *slopes)
+        right = plain.normalize_grad_x(*wide, mean, *slopes)
+        np.testing.assert_allclose(found, right, rtol=1e-5, atol=1e-5)
 
 
 def test_the_same_bits_on_any_number_of_threads(monkeypatch):

@@ -39,10 +39,10 @@ vectors of pixels meet vectors of weights (`depthwise.py`).
 **Fewer products.**  Winograd's way computes a 4x4 tile of a 3x3 convolution with 36 products
 instead of 144 (`winograd.py` says why, and what it costs in accuracy).
 
-**Memory.**  At this speed a batch that goes through main memory once more than needed takes as
-long as its arithmetic.  So functions are chained in *programs* (`program.py`): for each few
-images, one function after the other, and what one leaves is in the cache when the next one
-reads it.  Large images are cut into bands for the same reason (`bands.py`).  The sweeps of batch normalisation (`channels.py`) are such functions.  A program runs
-on threads of its own (`team.py`), for a step has fifty of them, of half a millisecond each, and
-Python's threads take a tenth of that to begin.
+**Memory.** At this speed a batch that goes through main memory once more than needed takes as long
+as its arithmetic.  So functions are chained in *programs* (`program.py`): for each few images, one
+function after the other, and what one leaves is in the cache when the next one reads it.  Large
+images are cut into bands for the same reason (`bands.py`).  The sweeps of batch normalisation
+(`channels.py`) are such functions.  A program runs on threads of its own (`team.py`), for a step
+has fifty of them, of half a millisecond each, and Python's threads take a tenth of that to begin.
 """

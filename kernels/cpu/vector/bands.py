@@ -25,7 +25,7 @@ from .program import COUNT, Argument, Step, images_of, number, run
 _FEW = 8  # images; more of them are pieces of work enough
 _PIECES = 16
 _NEAR = 1 << 19  # bytes of a band of the input
-_LEAST = 1 << 22  # multiply-adds of a band
+_LEAST = 1 << 23  # multiply-adds of a band: some 40 microseconds, as long as to prepare it
 _LARGE = 1 << 18  # floats of weights that no cache of a core holds: they are read for each band
 _PIXELS = (32, 256)  # of a band's output, at least; the second one for large weights
 _SHORTEST = 8  # pixels of an axis that is cut
@@ -201,23 +201,23 @@ def _program(make, views, steps, pieces):
         return images_of(array)
 
     calls, finish = make(*views, steps, of)
-    words, sums = [(len(calls), 0)], None
-    known, ranks = np.unique(pieces, return_inverse=True)
+    words, sums, sums_at = [(len(calls), 0)], None, np.zeros_like(pieces)
     for step in calls:
         words.append((step.function, 0))
         for a in step.arguments:
             base, place = a.base + a.group, 0  # the group is one image
             if a.piece:
+                known, ranks = np.unique(pieces, return_inverse=True)
                 sums = np.zeros((len(known), *a.memory.shape[1:]), a.memory.dtype)
+                sums_at = ranks.reshape(pieces.shape) * sums.strides[0]
                 base, place = sums.ctypes.data, _SUMS
             elif a.image:
                 place = _GIVEN if (base in seen) == (finish is None) else _OTHER
             words += [(base, place), (a.thread, 0)]
         words += [(0, 0)] * (_WORDS - 1 - len(_SCALED) * len(step.arguments))
     words, places = np.array(words, np.int64).T
-    ranks = ranks.reshape(pieces.shape) * (sums.strides[0] if sums is not None else 0)
     given, other, own = ((places == place).astype(np.int64) for place in (_GIVEN, _OTHER, _SUMS))
-    return _Program(calls, finish, words, (given, other), own, sums, ranks)
+    return _Program(calls, finish, words, (given, other), own, sums, sums_at)
 
 
 def _finished(program):

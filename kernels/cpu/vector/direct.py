@@ -253,27 +253,28 @@ def _blocks(weight, shape):
     """weight (O, C/groups, *K) -> group by group, block by block, tap by tap, whole vectors."""
     o, c = weight.shape[:2]
     split = weight.reshape(shape.groups, o // shape.groups, c, -1).transpose(0, 3, 2, 1)
-    split = split.reshape(shape.groups, shape.taps, -1)
     if shape.together > 1:
-        split = split.repeat(shape.together, axis=2)
+        split = split.repeat(shape.together, axis=3)
     if shape.padded_out == shape.tile.vectors * shape.tile.lanes == shape.lanes_out:
         return np.ascontiguousarray(split)  # one whole block
     found = np.zeros((shape.groups, shape.group_size), weight.dtype)
     for first, last, block in _places(shape, found):
-        block[:, :, : last - first] = split[:, :, first:last]
+        part = block.reshape(shape.groups, -1, c, block.shape[2])
+        part[..., : last - first] = split[..., first:last]
     return found
 
 
 def _from_blocks(flat, shape, kernel_shape):
     """Undo `_blocks`."""
     o, c = kernel_shape[:2]
-    each = o // shape.groups
-    found = np.empty((shape.groups, shape.taps, shape.lanes_out), flat.dtype)
+    found = np.empty((shape.groups, o // shape.groups, c, shape.taps // c), flat.dtype)
+    split = found.transpose(0, 3, 2, 1)
     for first, last, block in _places(shape, flat.reshape(shape.groups, -1)):
-        found[:, :, first:last] = block[:, :, : last - first]
-    found = found.reshape(shape.groups, shape.taps, each, shape.together).sum(axis=3)
-    found = found.reshape(shape.groups, -1, c, each).transpose(0, 3, 2, 1)
-    return np.ascontiguousarray(found).reshape(kernel_shape)
+        part = block.reshape(shape.groups, -1, c, block.shape[2])[..., : last - first]
+        if shape.together > 1:  # one block, with each channel there several times
+            part = part.reshape(*part.shape[:3], -1, shape.together).sum(axis=4)
+        split[..., first // shape.together : last // shape.together] = part
+    return found.reshape(kernel_shape)
 
 
 def _places(shape, flat):
