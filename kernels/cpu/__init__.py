@@ -38,7 +38,7 @@ from .block import (
     prepare_conv_act,
 )
 from .convolution import col2im, conv, conv_grad_weight, conv_grad_x, im2col
-from .elementwise import combine
+from .elementwise import combine, copied
 from .indexing import add_rows
 from .joining import concatenate
 from .linear import matmul
@@ -85,17 +85,17 @@ from .softmax import (
 
 __all__ = [
     "adam_update", "add_rows", "col2im", "combine", "concatenate", "conv", "conv_act",
-    "conv_block_grad", "conv_grad_weight", "conv_grad_x", "conv_moments", "cross_entropy",
-    "cross_entropy_grad", "elu", "elu_grad", "erf", "extreme_over", "extreme_over_grad", "gelu",
-    "gelu_grad", "gelu_tanh", "gelu_tanh_grad", "hard_swish", "hard_swish_grad", "hard_tanh",
-    "hard_tanh_grad", "im2col", "iou_matrix", "leaky_relu", "leaky_relu_grad", "log_softmax",
-    "log_softmax_grad", "lp_pool", "lp_take", "lp_unpool", "matmul", "max_pool", "max_unpool",
-    "mish", "mish_grad", "moments", "nms", "normalize", "normalize_act", "normalize_act_sums",
-    "normalize_grad_x", "normalize_rows", "normalize_rows_grad", "normalize_sums",
-    "philox_words", "prelu", "prelu_grad", "prepare_conv_act", "relu", "relu_grad",
-    "roi_max_pool", "roi_max_unpool", "roi_sample", "roi_spread", "roi_take_winners",
-    "sample_axis", "sgd_update", "sigmoid", "sigmoid_grad", "silu", "silu_grad", "softmax",
-    "softmax_grad", "softplus", "softplus_grad", "softsign", "spread_axis", "standardize",
-    "sum_channels", "sum_over", "sum_pool", "sum_unpool", "sums_of_squares", "take_winners",
-    "warp_affine",
+    "conv_block_grad", "conv_grad_weight", "conv_grad_x", "conv_moments", "copied",
+    "cross_entropy", "cross_entropy_grad", "elu", "elu_grad", "erf", "extreme_over",
+    "extreme_over_grad", "gelu", "gelu_grad", "gelu_tanh", "gelu_tanh_grad", "hard_swish",
+    "hard_swish_grad", "hard_tanh", "hard_tanh_grad", "im2col", "iou_matrix", "leaky_relu",
+    "leaky_relu_grad", "log_softmax", "log_softmax_grad", "lp_pool", "lp_take", "lp_unpool",
+    "matmul", "max_pool", "max_unpool", "mish", "mish_grad", "moments", "nms", "normalize",
+    "normalize_act", "normalize_act_sums", "normalize_grad_x", "normalize_rows",
+    "normalize_rows_grad", "normalize_sums", "philox_words", "prelu", "prelu_grad",
+    "prepare_conv_act", "relu", "relu_grad", "roi_max_pool", "roi_max_unpool", "roi_sample",
+    "roi_spread", "roi_take_winners", "sample_axis", "sgd_update", "sigmoid", "sigmoid_grad",
+    "silu", "silu_grad", "softmax", "softmax_grad", "softplus", "softplus_grad", "softsign",
+    "spread_axis", "standardize", "sum_channels", "sum_over", "sum_pool", "sum_unpool",
+    "sums_of_squares", "take_winners", "warp_affine",
 ]  # fmt: skip

@@ -36,6 +36,22 @@ def combine(name, a, b):
     return y.transpose(sorted(range(y.ndim), key=order.__getitem__))
 
 
+def copied(a):
+    """Return a copy with the axes in the same order in memory."""
+    order = _memory_order(a)
+    if order is None or not a.size:
+        return plain.copied(a)
+    source = a.transpose(order)
+    y = _buffers.empty(source.shape, a.dtype)
+    flat, rows = y.reshape(-1), source.reshape(-1)
+
+    def work(_, start, stop):
+        flat[start:stop] = rows[start:stop]
+
+    _parallel.run(work, _parallel.grains(a.size, a.nbytes))
+    return y.transpose(sorted(range(y.ndim), key=order.__getitem__))
+
+
 def _memory_order(x):
     """Return the axes as they lie in memory without gaps, channels first or last, or None."""
     if x.flags.c_contiguous:

@@ -21,7 +21,7 @@ import numpy as np
 
 from minicnn.autograd._complaints import RAW, complain
 from minicnn.autograd.watching import watcher
-from minicnn.backend import Array, array_module
+from minicnn.backend import Array, array_module, kernels_for
 from minicnn.backend.device import device_of
 from minicnn.errors import DTypeError, GradientError, MinicnnError, ShapeError
 
@@ -193,7 +193,7 @@ class Tensor(_Methods):
             for t, g in _walk_back(self, grad, free=not (retain_graph or create_graph)):
                 if t._keeps_grad or not t._parents:  # a leaf: this is where gradients end up
                     # A copy: g may be shared with another leaf, or be a view, or the caller's.
-                    kept = g if create_graph else Tensor(g.data.copy(order="K"))
+                    kept = g if create_graph else Tensor(_copied(g.data))
                     t.grad = kept if t.grad is None else t.grad + g
 
     def __hash__(self) -> int:
@@ -201,6 +201,11 @@ class Tensor(_Methods):
 
     def __iter__(self) -> Iterator[Tensor]:
         return (self[i] for i in range(len(self)))
+
+
+def _copied(a: Array) -> Array:
+    """Return a copy; of large arrays into memory that was used before."""
+    return kernels_for(a).copied(a) if a.size >= 1 << 16 else a.copy(order="K")
 
 
 def differentiable(op: Callable[..., Lifted]) -> Callable[..., Tensor]:

@@ -147,3 +147,20 @@ def test_the_number_of_threads_changes_no_bit(order, cpu, monkeypatch):
         results += [cpu.softmax(x, 1), cpu.log_softmax_grad(g, x, 1), *cpu.prelu_grad(g, x, slope)]
         found.append([np.asarray(a, order="C").tobytes() for a in results])
     assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+@pytest.mark.parametrize("shape", [(), (0, 3), (7,), (3, 5), (2, 3, 40, 50), (2, 3, 4, 30, 40)])
+def test_a_copy_has_the_same_numbers_in_the_same_order_of_memory(
+    monkeypatch, cpu, plain, shape, threads
+):
+    monkeypatch.setenv("MINICNN_THREADS", threads)
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    last = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1) if x.ndim > 2 else x
+    for a in (x, last, x.T, x[..., ::2] if x.ndim else x):
+        for kind in (cpu, plain):
+            y = kind.copied(a)
+            np.testing.assert_array_equal(y, a)
+            assert not np.shares_memory(y, a)
+            assert y.dtype == a.dtype
+        assert cpu.copied(a).strides == a.copy(order="K").strides
