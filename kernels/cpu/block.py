@@ -46,7 +46,7 @@ def conv_moments(x, weight, out_size, window, groups):
 
     key = None
     if groups == 1:  # only then what it works with follows from the weights in their place
-        key = "moments", images.shape, y.shape, id(weight), window, settings.winograd, tile
+        key = "moments", images.shape, y.shape, _place(weight), window, settings.winograd, tile
     program, records = _sweeps.shelf.take(key, make)
     try:
         program.run(images, y)
@@ -108,6 +108,11 @@ def _act_steps(images, weight, bias, normal, rectified, z, window, groups):
         known = _sweeps.coefficients(tile, *(_unchanged(len(weight)) if normal is None else normal))
         steps.append(_sweeps.normalization(z, z, known, tile))
     return steps
+
+
+def _place(weight):
+    """Return where weights lie: a kept program reads them there, and keeps that memory alive."""
+    return weight.ctypes.data, weight.shape, weight.strides
 
 
 def _act_group(z):

@@ -13,6 +13,8 @@ element is computed alike, so neither that order, nor the threads, nor the other
 parameters change a bit.
 """
 
+import itertools
+
 import numpy as np
 from numba import carray, types
 from numba.extending import intrinsic
@@ -132,6 +134,11 @@ def _by_type(*columns):
 
 def _walk(kernel, dtype, written, grads, *rule):
     """Run `kernel` over all elements: columns of `written` arrays and `grads`, and settings."""
+    if _overlap(written[0]):  # one after the other, as if each were alone
+        for i, entry in enumerate(zip(*written, grads, strict=True)):
+            own = [r[i : i + 1] if isinstance(r, np.ndarray) else r for r in rule]
+            _walk(kernel, dtype, [[a] for a in entry[:-1]], entry[-1:], *own)
+        return
     held, back = [], []  # what must live until all is done; copies to write back
     addresses, ends, end = [], [], 0
     for arrays in zip(*written, grads, strict=True):
@@ -141,16 +148,28 @@ def _walk(kernel, dtype, written, grads, *rule):
         end += lines[0].size
         ends.append(end)
     pieces = _pieces(end)
-    if len({weight for weight, *_ in addresses}) < len(
-        addresses
-    ):  # weights in the same place: one after the other
-        pieces = [(0, end)]
     unit = np.empty(1, dtype)  # tells the kernel the type behind the addresses
     given = np.array(addresses, np.int64), np.array(ends, np.int64), unit, *rule
     _parallel.run(lambda _, start, stop: kernel(*given, start, stop), pieces)
     for array, order, line in back:
         view = array.transpose(order)
         view[...] = line.reshape(view.shape)
+
+
+def _overlap(weights):
+    """Tell whether two of several weights may have memory in common."""
+    spans = sorted(_span(weight) for weight in weights)
+    return any(end > start for (_, end), (start, _) in itertools.pairwise(spans))
+
+
+def _span(x):
+    """Return where the memory of `x` begins, and where it ends."""
+    first = _address(x)
+    if x.flags.c_contiguous:
+        return first, first + x.nbytes
+    steps = [(n - 1) * s for n, s in zip(x.shape, x.strides, strict=True)]
+    low, high = (sum(pick(step, 0) for step in steps) for pick in (min, max))
+    return first + low, first + high + x.itemsize
 
 
 def _lines(arrays, back):

@@ -14,6 +14,7 @@ import functools
 import heapq
 import inspect
 import itertools
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -424,6 +425,21 @@ def grad(
     return gradients[0] if isinstance(xs, Tensor) else gradients
 
 
+_walk_numbers = itertools.count(1)
+_walk = threading.local()
+
+
+def walk_number() -> int:
+    """Return which walk back calls the pull-back that asks, so that it can tell two apart.
+
+    Returns
+    -------
+    int
+        Another one for each walk; 0 outside of any.
+    """
+    return getattr(_walk, "number", 0)
+
+
 def _walk_back(
     y: Tensor, grad_y: Any, free: bool, targets: set[int] | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -441,10 +457,12 @@ def _walk_back(
     gradients = {id(y): _initial_gradient(y, grad_y)}  # of all that wait, which are alive so
     waiting = [(-y._born, y)]
     needed = None if targets is None else _between(y, targets, free)
+    number = next(_walk_numbers)
     while waiting:
         _, t = heapq.heappop(waiting)
         g = gradients.pop(id(t))
         yield t, g
+        _walk.number = number  # said anew for each: a pull-back may walk, too
         for parent, pull_back in t._parents:
             key = id(parent)
             if needed is not None and key not in needed:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd import Tensor
+from minicnn.kernels import settings
 from minicnn.ops.block import conv_act, prepare_conv_act
 
 _SMALL = 1 << 16  # numbers of an image batch, and of the weights, for which it is worth it
@@ -57,4 +58,4 @@ def _key(layer: Any, x: Tensor, geometry: tuple[Any, ...]) -> tuple[Any, ...] | 
     if norm is not None:
         tensors = norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance
         values += [norm.epsilon, *(t.data.tobytes() for t in tensors)]
-    return data.shape, data.strides, weight.shape, geometry, values
+    return data.shape, data.strides, weight.shape, geometry, settings.winograd, values

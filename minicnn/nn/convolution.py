@@ -24,6 +24,7 @@ from minicnn.ops.block import conv_block
 __all__ = ["Conv1d", "Conv2d", "Conv3d"]
 
 IMAGES = {1: "(N, C, L)", 2: "(N, C, H, W)", 3: "(N, C, D, H, W)"}
+_NORMS = {1: BatchNorm1d, 2: BatchNorm2d, 3: BatchNorm3d}
 _OPS = {1: ops.conv1d, 2: ops.conv2d, 3: ops.conv3d}
 
 
@@ -124,7 +125,7 @@ class Convolution(Weighted):
     def _block_for(self, x: Tensor) -> Callable[[Tensor], Tensor] | None:
         """Return what does the whole layer in one op; None where somebody looks in between."""
         norm = self.normalizer
-        normalizes = isinstance(norm, BatchNorm1d | BatchNorm2d | BatchNorm3d)
+        normalizes = type(norm) is _NORMS[self.axes] and "forward" not in vars(norm)
         if (
             not (norm is None or (normalizes and not norm._forward_hooks))
             or x.dtype != np.float32

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minicnn.autograd import Lifted, Tensor, differentiable, grad
-from minicnn.autograd.tensor import is_recording
+from minicnn.autograd.tensor import is_recording, walk_number
 from minicnn.backend import Array, array_module, kernels_for
 from minicnn.errors import ShapeError
 from minicnn.ops._standardize import check_epsilon, check_operands
@@ -181,14 +181,15 @@ class _Saved:
     def __init__(self, options: tuple[Any, ...], rectified: bool, **operands: Tensor) -> None:
         self.options, self.rectified = options, rectified
         self.wanted = {name: t.requires_grad for name, t in operands.items()}
-        self._of: Tensor | None = None
+        self._of: tuple[int, int] | None = None  # of which gradient, in which walk
         self._found: dict[str, Array] = {}
 
     def take(self, name: str, grad_z: Tensor, compute: Any) -> Tensor:
         """Return dL/d(argument); the first one asked for computes all, and none is kept longer."""
-        if self._of is not grad_z or name not in self._found:
+        of = id(grad_z), walk_number()  # in one walk, ids last
+        if not of[1] or self._of != of or name not in self._found:
             found = compute(grad_z.data)
-            self._of, self._found = grad_z, {n: a for n, a in found.items() if self.wanted[n]}
+            self._of, self._found = of, {n: a for n, a in found.items() if self.wanted[n]}
         value = self._found.pop(name)
         if not self._found:
             self._of = None

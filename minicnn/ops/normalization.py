@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn.autograd import Lifted, Tensor, broadcast_to, composed, differentiable, reshape, sum_to
+from minicnn.autograd.tensor import walk_number
 from minicnn.backend import Array, array_module, kernels_for
 from minicnn.errors import ConfigError, ShapeError
 from minicnn.ops._standardize import Standardized, check_devices, check_epsilon, check_operands
@@ -233,13 +234,14 @@ class _Saved(NamedTuple):
     sharing: _Sharing
     mean: Array  # (I, C), float64
     rstd: Array
-    last: list[Any]  # dL/dy and its sums
+    last: list[Any]  # which dL/dy in which walk, and its sums
 
     def sums(self, grad_y: Tensor, x: Tensor) -> tuple[Array, Array]:
         """Return the sums of dL/dy and of dL/dy * (x - mean) over each channel, (I, C)."""
-        if not self.last or self.last[0] is not grad_y:
+        of = id(grad_y), walk_number()  # in one walk, ids last
+        if not of[1] or not self.last or self.last[0] != of:
             sums = kernels_for(x.data).normalize_sums(grad_y.data, x.data, self.mean)
-            self.last[:] = grad_y, sums
+            self.last[:] = of, sums
         return self.last[1]
 
 

@@ -124,6 +124,8 @@ class Optimizer(ABC):
         for group, rate, by_device in zip(self.groups, rates, moving, strict=True):
             for here in by_device.values():
                 slots = [self._slots_of(name, p, group) for name, p, _ in here]
+                for (name, p, _), own in zip(here, slots, strict=True):
+                    self._check_slots(name, p, own)
                 weights, grads = [p.data for _, p, _ in here], [g for _, _, g in here]
                 self._update(weights, grads, slots, rate, group)
         self.step_count += 1
@@ -142,6 +144,15 @@ class Optimizer(ABC):
                 )
             found.setdefault(p.device, []).append((name, p, grad))
         return found
+
+    def _check_slots(self, name: str, p: Tensor, slots: Slots) -> None:
+        """Refuse what was made for a parameter of another shape."""
+        for slot, value in slots.items():
+            if np.ndim(value) and np.shape(value) != p.data.shape:
+                raise ShapeError(
+                    f"{self._kind}: parameter {name!r} has shape {p.shape}, its {slot} "
+                    f"{np.shape(value)}; make a new optimizer where parameters get new shapes"
+                )
 
     def _rate(self, group: dict[str, Any]) -> float:
         schedule = group["learning_rate"] or self._learning_rate

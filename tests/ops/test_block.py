@@ -471,3 +471,85 @@ def test_nothing_is_kept_when_the_gradients_are_there(learns):
     again = grad(z, [tensors[name] for name in learns], Tensor(g.data), retain_graph=True)
     for a, b in zip(found, again, strict=True):
         np.testing.assert_array_equal(a.data, b.data)
+
+
+class TestKeptPrograms:
+    """A layer's program is used again; it must never compute with what was there before."""
+
+    def step(self, x, weight, g, rest):
+        tensors = [Tensor(a, requires_grad=True) for a in (x, weight, *rest)]
+        z, mean, _ = conv_block(*tensors, 1e-5, 1, 1)
+        return z.data, mean, *(t.data for t in grad(z, tensors, g))
+
+    def agrees(self, *given):
+        found = self.step(*given)
+        _sweeps.shelf.clear()
+        for a, b in zip(found, self.step(*given), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+    def given(self, seed, channels_out=16):
+        x, weight, *rest = operands((8, 16, 16, 16), channels_out, (3, 3), 1, np.float32, seed=seed)
+        x = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
+        return x, weight, rest
+
+    def test_weights_that_are_views_of_other_memory(self):
+        x, weight, rest = self.given(0)
+        flat = [weight.reshape(-1), -2 * weight.reshape(-1)]
+        for i in range(6):
+            self.step(x, flat[i % 2].reshape(weight.shape), x, rest)
+            self.agrees(x, flat[(i + 1) % 2].reshape(weight.shape), x, rest)
+
+    def test_a_gradient_in_the_memory_of_the_input(self):
+        x, weight, rest = self.given(0)
+        other, *_ = self.given(1)
+        _sweeps.shelf.clear()
+        self.step(x, weight, x, rest)
+        self.agrees(x, weight, other, rest)
+        self.agrees(other, weight, x, rest)
+
+    def test_weights_that_are_written_into(self):
+        x, weight, rest = self.given(0)
+        for _ in range(3):
+            self.step(x, weight, x, rest)
+            weight += 1
+            self.agrees(x, weight, x, rest)
+
+
+def test_a_second_walk_sees_a_gradient_that_was_changed_meanwhile():
+    arrays = operands((4, 3, 8, 8), 8, (3, 3), dtype=np.float32)
+    x, *others = (Tensor(a, requires_grad=True) for a in arrays)
+    z, _, _ = conv_block(x, *others)
+    g = Tensor(np.ones(z.shape, np.float32))
+    grad(z, [x], g, retain_graph=True)
+    g.data[...] = np.arange(g.size).reshape(g.shape) % 7
+    (found,) = grad(z, others[:1], g, retain_graph=True)
+    (right,) = grad(z, others[:1], Tensor(g.data.copy()))
+    np.testing.assert_array_equal(found.data, right.data)
+
+
+def test_a_normaliser_with_a_forward_of_its_own_is_called():
+    class Twice(nn.BatchNorm2d):
+        def forward(self, x):
+            return super().forward(x) * 2.0
+
+    x = Tensor(np.random.default_rng(0).standard_normal((4, 4, 8, 8)).astype(np.float32))
+    layer = nn.Conv2d(4, 8, normalizer=Twice)
+    plain_layer = nn.Conv2d(4, 8, normalizer=nn.BatchNorm2d)
+    plain_layer.weight.data[...] = layer.weight.data
+    np.testing.assert_allclose(layer(x).data, 2 * plain_layer(x).data, rtol=1e-4, atol=1e-4)
+    plain_layer.normalizer.forward = lambda x: x * 0.0
+    assert (plain_layer(x).data == 0).all()
+
+
+def test_prepared_inference_asks_whether_winograd_is_wanted(monkeypatch):
+    layer = nn.Conv2d(32, 32, normalizer=nn.BatchNorm2d, activation=ops.relu)
+    x = Tensor(np.random.default_rng(0).standard_normal((1, 32, 32, 32)).astype(np.float32))
+    layer(Tensor(np.concatenate([x.data, x.data])))
+    layer.eval()
+    with no_grad():
+        for _ in range(4):
+            layer(x)
+        monkeypatch.setattr(kernel_settings, "winograd", not kernel_settings.winograd)
+        found = layer(x).data
+        _inference._prepared.clear()
+        np.testing.assert_array_equal(found, layer(x).data)

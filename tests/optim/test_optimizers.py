@@ -341,3 +341,42 @@ def test_a_schedule_that_goes_wrong_is_named():
     with pytest.raises(ConfigError, match="learning rate nan at step 0"):
         optimizer.step()
     np.testing.assert_array_equal(p.data, 1)
+
+
+def test_a_parameter_that_got_another_shape_is_refused():
+    p = Tensor(np.zeros(4, np.float32), requires_grad=True)
+    for make in (lambda: SGD([p], 0.1, momentum=0.9), lambda: Adam([p], 0.1)):
+        p.data = np.zeros(4, np.float32)
+        p.grad = Tensor(np.ones(4, np.float32))
+        optimizer = make()
+        optimizer.step()
+        p.data = np.zeros(40000, np.float32)
+        p.grad = Tensor(np.ones(40000, np.float32))
+        with pytest.raises(ShapeError, match=r"shape \(40000,\).*\(4,\); make a new optimizer"):
+            optimizer.step()
+        assert (p.data == 0).all()
+
+
+@pytest.mark.parametrize(
+    "views",
+    [
+        lambda w: (w[::2], w[::2]),
+        lambda w: (w[::-1], w[::-1]),
+        lambda w: (w, w),
+        lambda w: (w[:300000], w[100000:]),
+        lambda w: (w.reshape(2, -1)[:, 1:], w),
+    ],
+)
+def test_parameters_in_the_same_memory_are_changed_one_after_the_other(views, monkeypatch):
+    found = []
+    for jit in ("0", "1"):
+        monkeypatch.setenv("MINICNN_JIT", jit)
+        memory = np.zeros(400000, np.float32)
+        both = [Tensor(view, requires_grad=True) for view in views(memory)]
+        for i, p in enumerate(both):
+            assert np.shares_memory(p.data, memory)
+            p.grad = Tensor(np.full(p.shape, 1.0 + i, np.float32))
+        SGD(both, 1.0, momentum=0.0).step()
+        found.append(memory)
+    np.testing.assert_array_equal(*found)
+    assert found[0].min() == -3

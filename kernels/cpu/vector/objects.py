@@ -20,6 +20,10 @@ from llvmlite import binding
 from .tiles import Machine
 
 _lock = threading.Lock()  # LLVM's engine takes one at a time
+if hasattr(os, "register_at_fork"):  # a child would wait for ever for a thread that it has not
+    os.register_at_fork(
+        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+    )
 _functions: dict = {}  # (kind, shape) -> address
 _callables: dict = {}  # (kind, shape) -> what Python can call
 _LANES = {"512": 16, "256": 8, "128": 4}  # floats in a vector of so many bits

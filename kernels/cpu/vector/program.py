@@ -11,6 +11,8 @@ Python stands between them.  `team` runs the whole.
 """
 
 import array
+import itertools
+import os
 import threading
 from typing import NamedTuple
 
@@ -99,7 +101,20 @@ def run(steps, images, group=1):
     """Run steps for images 0 ... `images`, so many a group; the arrays must live until then."""
     if images:
         words = _written(steps, images, group)
-        team.run(words.buffer_info()[0], pieces_of(images))
+        team.run(words.buffer_info()[0], pieces_of(images), _threads_for(steps))
+
+
+def _threads_for(steps):
+    """Return for how many threads the steps have memory."""
+    return min(
+        (
+            len(a.memory)
+            for step in steps
+            for a in step.arguments
+            if a.thread and a.memory is not None and a.memory.size
+        ),
+        default=_parallel.threads(),
+    )
 
 
 def _written(steps, images, group):
@@ -133,6 +148,9 @@ class Prepared:
         self.free = threading.Lock()
         self._slots, self._remade, self._kept, self.nbytes = [], [], [], 0
         starts = [place.ctypes.data for place in places]
+        spans = sorted((start, start + p.nbytes) for start, p in zip(starts, places, strict=True))
+        # Where two places share memory, an address does not tell which of them is meant.
+        self.is_lasting = all(a[1] <= b[0] for a, b in itertools.pairwise(spans))
         for s, step in enumerate(steps):
             for k, argument in enumerate(step.arguments):
                 if argument.memory is None:
@@ -163,7 +181,7 @@ class Prepared:
         addresses = [a.ctypes.data for a in arrays]
         for word, which, offset in self._slots:
             words[word] = addresses[which] + offset
-        team.run(words.buffer_info()[0], self._pieces)
+        team.run(words.buffer_info()[0], self._pieces, self._threads)
 
 
 class Shelf:
@@ -174,27 +192,43 @@ class Shelf:
         self._lock = threading.Lock()
         self._known: dict = {}  # the one used last at its end
         self._bytes = 0
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._after_fork)
 
     def take(self, key, make):
         """Return (program, finish) of ``make()``, perhaps an earlier one, for this thread alone.
 
         Let go of it with ``program.free.release()``. Without a key, nothing is kept.
         """
-        if key is None:
-            found = make()
-            found[0].free.acquire()
-            return found
-        with self._lock:
-            found = self._known.pop(key, None)
-            if found is not None:
-                self._known[key] = found
+        found = None
+        if key is not None:
+            with self._lock:
+                found = self._known.pop(key, None)
+                if found is not None:
+                    self._known[key] = found
         if found is not None and found[0].fits() and found[0].free.acquire(blocking=False):
-            found[0].remake()
+            try:
+                found[0].remake()
+            except BaseException:
+                found[0].free.release()
+                raise
             return found
         found = make()
         found[0].free.acquire()
-        self._put(key, found)
+        if key is not None and found[0].is_lasting:
+            self._put(key, found)
         return found
+
+    def clear(self):
+        """Forget all, and let go of the memory."""
+        with self._lock:
+            self._known.clear()
+            self._bytes = 0
+
+    def _after_fork(self):
+        """Start afresh: what was in use when the process was forked would stay so."""
+        self._lock = threading.Lock()
+        self.clear()
 
     def _put(self, key, made):
         size = made[0].nbytes

@@ -23,7 +23,6 @@ import threading
 import numpy as np
 from llvmlite import ir
 
-from .. import _parallel
 from . import objects
 from .emit import INT, NOTHING, POINTER, Function, integer
 
@@ -40,11 +39,12 @@ _PAUSES = 64  # in a row, about a microsecond
 _PATIENCE = 300  # microseconds of spinning, about
 
 
-def run(program, pieces):
-    """Run a program on all threads, and return when it is done; see `HEAD` for what is there."""
-    if min(_parallel.threads(), pieces) > 1 and _busy.acquire(blocking=False):
+def run(program, pieces, threads):
+    """Run a program, see `HEAD`, on at most so many threads; return when it is done."""
+    active = min(threads, pieces, _MOST)
+    if active > 1 and _busy.acquire(blocking=False):
         try:
-            _team().run(program, pieces, min(_parallel.threads(), pieces))
+            _team().run(program, pieces, active)
         finally:
             _busy.release()
     else:  # one thread, or another program is running: the calling thread does it alone
