@@ -169,16 +169,8 @@ def conv_block_grad(grad_z, y, x, weight, normal, slopes, rectified, window, gro
 
     key = None
     if groups == max(geometry.stride) == 1:
-        key = (
-            "grad",
-            inputs.shape,
-            images.shape,
-            id(weight),
-            window,
-            wanted,
-            settings.winograd,
-            tile,
-        )
+        shapes = inputs.shape, images.shape
+        key = "grad", *shapes, _place(weight), window, wanted, settings.winograd, tile
     program, finish = _sweeps.shelf.take(key, make)
     try:
         program.run(grads, images, known, inputs, grad_x)

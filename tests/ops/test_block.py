@@ -499,6 +499,25 @@ class TestKeptPrograms:
             self.step(x, flat[i % 2].reshape(weight.shape), x, rest)
             self.agrees(x, flat[(i + 1) % 2].reshape(weight.shape), x, rest)
 
+    def test_a_view_whose_place_in_python_another_one_takes(self):
+        x, weight, _ = self.given(0)
+        flat = [weight.reshape(-1), np.roll(weight, 1).reshape(-1)]
+        window = Window.of("", (16, 16), (3, 3), 1, 1, 1)
+        one, rest = np.ones((1, 16)), (2 * x, x + 1)
+
+        def grad_x(i):
+            options = (one, one, one), (one, one, one), True, window, 1, (True, False)
+            return cpu.conv_block_grad(*rest, x, flat[i].reshape(weight.shape), *options)[0]
+
+        right = []
+        for i in range(2):
+            _sweeps.shelf.clear()
+            right.append(grad_x(i))
+        assert not np.array_equal(*right)
+        _sweeps.shelf.clear()
+        for k in range(20):
+            np.testing.assert_array_equal(grad_x(k % 2), right[k % 2])
+
     def test_a_gradient_in_the_memory_of_the_input(self):
         x, weight, rest = self.given(0)
         other, *_ = self.given(1)

@@ -74,10 +74,8 @@ class _Team:
         _code("lead")(self._address, program, pieces, active)
 
     def _hire(self):
-        alarm = queue.SimpleQueue()
-        self._alarms.append(alarm)
-        serve, address, thread = _code("serve"), self._address, len(self._alarms)
-        words = self._words  # kept alive by the thread
+        alarm, serve, words = queue.SimpleQueue(), _code("serve"), self._words
+        thread = len(self._alarms) + 1
 
         def live():
             while True:
@@ -85,7 +83,7 @@ class _Team:
                 alarm.get()
 
         threading.Thread(target=live, name=f"minicnn-vector-{thread}", daemon=True).start()
-        assert address == words.ctypes.data
+        self._alarms.append(alarm)
 
 
 _known: dict = {}  # the functions below that were asked for
