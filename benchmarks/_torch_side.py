@@ -10,7 +10,18 @@ import os
 from collections.abc import Callable
 
 from benchmarks._measure import Times, time_calls
-from benchmarks._nets import BLOCKS, CLASSES, DROPOUT, LEARNING_RATE, MOMENTUM, NETS, Net, example
+from benchmarks._nets import (
+    BLOCKS,
+    CLASSES,
+    DROPOUT,
+    LEARNING_RATE,
+    LEVELS,
+    MOMENTUM,
+    NETS,
+    PIXEL_CLASSES,
+    Net,
+    example,
+)
 
 try:
     import torch
@@ -42,9 +53,39 @@ class ResidualBlock(nn.Module if nn else object):
         return functional.relu(self.body(x) + beside, inplace=True)
 
 
+class UNet(nn.Module if nn else object):
+    """Down to small images of many channels, and up again; each level sees both ways."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        widths = [channels << level for level in range(LEVELS + 1)]
+        self.down = nn.ModuleList(map(_double, [3, *widths[:-1]], widths))
+        self.up = nn.ModuleList(_double(2 * o, o) for o in widths[:-1])
+        self.enlarge = nn.ModuleList(nn.ConvTranspose2d(2 * o, o, 2, 2) for o in widths[:-1])
+        self.pool = nn.MaxPool2d(2)
+        self.scores = nn.Conv2d(channels, classes, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, 3, H, W) -> (N, K, H, W)."""
+        seen = [self.down[0](x)]
+        for block in self.down[1:]:
+            seen.append(block(self.pool(seen[-1])))
+        x = seen.pop()
+        for level in reversed(range(LEVELS)):
+            x = self.up[level](torch.cat([seen[level], self.enlarge[level](x)], 1))
+        return self.scores(x)
+
+
+def _double(i: int, o: int) -> nn.Module:
+    relu = nn.ReLU(inplace=True)
+    return nn.Sequential(*convolution(i, o), relu, *convolution(o, o), relu)
+
+
 def build(net: Net) -> nn.Module:
     """Return a net."""
     torch.manual_seed(0)
+    if net.kind == "unet":
+        return UNet(net.channels, PIXEL_CLASSES)
     return _seednet(net.channels) if net.kind == "seednet" else _resnet20(net.channels)
 
 

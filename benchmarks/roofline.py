@@ -1,6 +1,7 @@
 """Where the time of a training step goes, and how near each op is to what the machine can do.
 
     python -m benchmarks.roofline [--net seednet] [--threads 2] [--batch 128]
+    python -m benchmarks.roofline --device cuda [--precisions tf32] [--families pooling] [--quick]
 
 First the machine's peaks are measured: multiply-adds in registers, and copies, whose speed
 depends on whether the data fit into a cache. Then every layer with weights, and every other op, is
@@ -11,6 +12,8 @@ at the other; the larger is its bound, and `share` is the bound as a part of the
 What the same takes on a batch of two, beyond its bound there, is overhead that every call pays.
 `held by` names the largest of the three. A convolution counts the multiply-adds of its definition;
 an algorithm that needs fewer (Winograd's) may have a share above 100 %.
+
+On a GPU every kernel is run by itself: see `benchmarks._cuda_roofline`.
 """
 
 from __future__ import annotations
@@ -25,7 +28,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks import _minicnn_side
+from benchmarks import _cuda_roofline, _minicnn_side
+from benchmarks._cuda_request import PRECISIONS
 from benchmarks._measure import median_of, table
 from benchmarks._nets import NETS, example
 from benchmarks._peaks import Peaks, measure_peaks
@@ -61,12 +65,10 @@ class Work(NamedTuple):
 
 def main() -> None:
     """Measure, and print the report."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--net", choices=NETS, default="seednet")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--batch", type=int, default=128, help="images a step")
-    parser.add_argument("--seconds", type=float, default=0.15, help="for each pass of an op")
-    arguments = parser.parse_args()
+    arguments = parse()
+    if arguments.device == "cuda":
+        _cuda_roofline.main(arguments)
+        return
     os.environ["MINICNN_THREADS"] = str(arguments.threads)
     peaks = measure_peaks(arguments.threads)
     print(
@@ -79,6 +81,21 @@ def main() -> None:
     print(table([HEADER, *rows(many, few, peaks)], left=4))
     times = _minicnn_side.measure(arguments.net, "train", 3.0)[0]
     print(f"The whole step, through the Estimator at batch 128: {median_of([times]):.1f} ms")
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--net", choices=NETS, default="seednet")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--batch", type=int, default=128, help="images a step")
+    parser.add_argument("--seconds", type=float, default=0.15, help="for each pass of an op")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    gpu = parser.add_argument_group("on a GPU")
+    gpu.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=list(PRECISIONS))
+    gpu.add_argument("--families", nargs="+", help="of kernels; all if none is named")
+    gpu.add_argument("--quick", action="store_true", help="tiny sizes, to see that all runs")
+    return parser.parse_args()
 
 
 def shown(size: int) -> str:

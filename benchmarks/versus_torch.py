@@ -3,12 +3,15 @@
     python -m benchmarks.versus_torch [--threads 1 2] [--nets seednet wide] [--json FILE]
     python -m benchmarks.versus_torch --memory
     python -m benchmarks.versus_torch --quick
+    python -m benchmarks.versus_torch --device cuda [--precisions tf32 bfloat16] [--modes graph]
 
 Each round runs every side once, in a process of its own, in turns, so that a disturbed machine
 disturbs all. minicnn's training step is the Estimator's, PyTorch's (``pip install torch==2.13.0``
 has a CPU build) runs eagerly with images in both memory formats, and under torch.compile, which
 takes a C++ compiler. The ratio is minicnn's median to the median of the fastest of those. Data
 are ready in memory. A default run takes about half an hour; give the machine nothing else to do.
+
+On a GPU see `benchmarks._cuda_versus`; --quick means tiny sizes there, to see that all runs.
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import _cuda_versus
+from benchmarks._cuda_request import MODES, PRECISIONS, WORKS
 from benchmarks._measure import (
     Times,
     alternate,
@@ -34,7 +39,7 @@ from benchmarks._measure import (
     table,
     three_digits,
 )
-from benchmarks._nets import BATCHES, NETS
+from benchmarks._nets import BATCHES, NETS, USUAL
 
 VARIANTS = ("eager NCHW", "eager channels_last", "compile NCHW", "compile channels_last")
 QUICK_VARIANTS = VARIANTS[:2]
@@ -46,6 +51,9 @@ HEADER = ("", "minicnn", *VARIANTS, "ratio")
 def main() -> None:
     """Measure what the command line asks for."""
     arguments = parse(sys.argv[1:])
+    if arguments.device == "cuda":
+        _cuda_versus.main(arguments)
+        return
     if arguments.quick:
         sys.exit(quick(arguments))
     results: dict[str, Any] = {}
@@ -64,17 +72,36 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, nargs="+", action="extend", help="default: 1 2")
-    parser.add_argument("--nets", nargs="+", choices=NETS, default=list(NETS))
+    parser.add_argument(
+        "--nets",
+        nargs="+",
+        metavar="NET",
+        help=f"of {', '.join(NETS)}; on a GPU of {', '.join(WORKS)}",
+    )
     parser.add_argument("--works", nargs="+", choices=BATCHES, help="for all those nets")
     parser.add_argument("--variants", nargs="*", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--rounds", type=int, default=3, help="processes of each side")
-    parser.add_argument("--seconds", type=float, default=3.0, help="that each of them measures")
+    parser.add_argument(
+        "--seconds", type=float, help="of each of them: 3; of each call on a GPU: 0.3"
+    )
     parser.add_argument("--json", metavar="FILE", help="where to write the results")
     parser.add_argument("--markdown", action="store_true", help="print a short table for README")
     parser.add_argument("--memory", action="store_true", help="of training steps, not times")
     parser.add_argument("--quick", action="store_true", help="seednet's step, one thread, < 1 min")
     parser.add_argument("--torch-python", default=sys.executable, help="a Python that has torch")
+    gpu = parser.add_argument_group("on a GPU")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    gpu.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=list(PRECISIONS))
+    gpu.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
     arguments = parser.parse_args(words)
+    works, usual, seconds = (
+        (WORKS, WORKS, 0.3) if arguments.device == "cuda" else (NETS, USUAL, 3.0)
+    )
+    arguments.nets = arguments.nets or list(usual)
+    unknown = [net for net in arguments.nets if net not in works]
+    if unknown:
+        parser.error(f"--nets: {unknown[0]} is none of {', '.join(works)}")
+    arguments.seconds = seconds if arguments.seconds is None else arguments.seconds
     arguments.threads = arguments.threads or [1, 2]
     arguments.torch_python = os.path.abspath(arguments.torch_python)  # sides run elsewhere
     return arguments

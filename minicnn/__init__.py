@@ -40,17 +40,24 @@ if TYPE_CHECKING:
         tanh,
         where,
     )
-    from minicnn.backend.device import get_device, set_device
+    from minicnn.backend.device import (
+        device_memory,
+        get_device,
+        on_device,
+        release_device_memory,
+        set_device,
+    )
     from minicnn.explanation import explain
     from minicnn.nn import arg_scope, layers
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Tensor", "arg_scope", "check_gradients", "concatenate", "config", "data", "differentiable",
-    "errors", "estimator", "exp", "explain", "get_device", "grad", "interop", "layers", "log",
-    "matmul", "maximum", "metrics", "minimum", "models", "nn", "no_grad", "ops", "optim", "pad",
-    "set_device", "sqrt", "stack", "tanh", "visualise", "where",
+    "Tensor", "arg_scope", "check_gradients", "concatenate", "config", "data", "device_memory",
+    "differentiable", "errors", "estimator", "exp", "explain", "get_device", "grad", "interop",
+    "layers", "log", "matmul", "maximum", "metrics", "minimum", "models", "nn", "no_grad",
+    "on_device", "ops", "optim", "pad", "release_device_memory", "set_device", "sqrt", "stack",
+    "tanh", "visualise", "where",
 ]  # fmt: skip
 
 # In a checkout the kernels live beside this package (kernels/), in a wheel
@@ -67,8 +74,10 @@ _HOMES = {
     "arg_scope": "minicnn.nn",
     "explain": "minicnn.explanation",
     "layers": "minicnn.nn",
-    "get_device": "minicnn.backend.device",
-    "set_device": "minicnn.backend.device",
+    **dict.fromkeys(
+        ("device_memory", "get_device", "on_device", "release_device_memory", "set_device"),
+        "minicnn.backend.device",
+    ),
 }
 
 

@@ -1,6 +1,7 @@
 """The errors minicnn raises on purpose; each is also the built-in kind people expect."""
 
 __all__ = [
+    "CaptureError",
     "CheckpointError",
     "ConfigError",
     "DTypeError",
@@ -29,6 +30,10 @@ class DTypeError(MinicnnError, TypeError):
 
 class DeviceError(MinicnnError, RuntimeError):
     """A device is missing, or arrays of two devices meet."""
+
+
+class CaptureError(MinicnnError, RuntimeError):
+    """A step cannot be captured as a CUDA graph, or replayed."""
 
 
 class GradientError(MinicnnError, RuntimeError):

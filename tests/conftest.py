@@ -1,11 +1,14 @@
 """What all tests share."""
 
+import importlib
 import os
 import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.cuda.engine import engines, start
 
 # Examples take as long as they take: a slow machine is no failure.  "ci" draws the same ones
 # each time; "nightly" draws many more: pytest --hypothesis-profile=nightly
@@ -22,6 +25,31 @@ def real_signs():
     if not (Path(folder) / "gtsrb-train-cap64.zip").is_file():
         pytest.skip("set MINICNN_GTSRB to a folder with gtsrb-train-cap64.zip to run on real signs")
     return Path(folder)
+
+
+def pytest_generate_tests(metafunc):
+    if "engine" in metafunc.fixturenames:
+        metafunc.parametrize("engine", engines(metafunc.config), indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def engine(request):
+    """What plays the GPU, ready: "host", or in a run of its own (pytest -m gpu) "gpu"."""
+    start(request.param)
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def cuda(engine):
+    """The CUDA kernels."""
+    return importlib.import_module("minicnn.kernels.cuda")
+
+
+@pytest.fixture
+def device(engine, monkeypatch):
+    """The name of the GPU, or of what plays one."""
+    monkeypatch.setenv("MINICNN_CUDA", "host" if engine == "host" else "")
+    return "cuda:0"
 
 
 # At the end of a run: how many wrong ops were planted, and how many were caught.  Where

@@ -168,12 +168,23 @@ def test_an_alarm_looks_at_the_least_times(mine, code, capsys):
     assert f"100.00 of medians, {mine:.2f} of least times" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("name", "count"), [("seednet", 38_147), ("resnet20", 274_619)])
+@pytest.mark.parametrize(
+    ("name", "count"), [("seednet", 38_147), ("resnet20", 274_619), ("unet", 482_856)]
+)
 def test_nets_are_those_of_the_papers(name, count):
     net = _minicnn_side.build(_nets.NETS[name])
     assert sum(p.size for p in net.parameters()) == count
     with no_grad():
-        assert net(Tensor(np.ones((2, 3, 32, 32), np.float32))).shape == (2, _nets.CLASSES)
+        y = net(Tensor(np.ones((2, 3, 32, 32), np.float32)))
+    assert y.shape == ((2, _nets.PIXEL_CLASSES, 32, 32) if name == "unet" else (2, _nets.CLASSES))
+
+
+def test_the_u_net_is_trained_if_asked_for():
+    assert "unet" not in versus_torch.parse([]).nets
+    assert versus_torch.parse(["--nets", "unet"]).nets == ["unet"]
+    net = _nets.NETS["unet"]._replace(channels=2, size=16, batch=2)
+    estimator = _minicnn_side.estimator_of(net)
+    assert estimator.train(lambda: _minicnn_side.ready_batches(net), steps=1).step == 1
 
 
 def test_the_stopwatch_times_the_estimators_steps():
@@ -284,3 +295,10 @@ def test_the_largest_archive_of_a_folder_is_taken(tmp_path):
     assert bench_pipeline.photographs(str(tmp_path)) == str(tmp_path / "all.zip")
     assert bench_pipeline.photographs(str(tmp_path / "few.zip")) == str(tmp_path / "few.zip")
     assert bench_pipeline.photographs(None) is None
+
+
+def test_a_net_that_is_not_there_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        versus_torch.parse(["--nets", "resnet50"])
+    assert "resnet50 is none of seednet, seed48" in capsys.readouterr().err
+    assert versus_torch.parse(["--device", "cuda", "--nets", "resnet50"]).nets == ["resnet50"]

@@ -36,7 +36,10 @@ def test_every_op_has_a_formula_a_derivation_and_a_source(name):
     assert about.source.count('"""') % 2 == 0
     assert about.measured is None
     for kernel in about.kernels:
-        assert f"def {kernel.name}(" in kernel.source or kernel.kind.startswith("generator")
+        if kernel.file.endswith(".cu"):
+            assert "__global__ void" in kernel.source
+        else:
+            assert f"def {kernel.name}(" in kernel.source or kernel.kind.startswith("generator")
         assert os.path.exists(kernel.file) or kernel.file.startswith("kernels/")
     kinds = {kernel.name: kernel.kind for kernel in about.kernels}
     assert all(k.kind == "plain" for k in about.kernels if k.name not in kinds)
@@ -73,8 +76,10 @@ def test_what_is_said_about_a_convolution():
     assert {(k.name, k.kind) for k in about.kernels} == {
         (name, kind)
         for name in ("conv", "conv_grad_x", "conv_grad_weight")
-        for kind in ("plain", "cpu", "generator of vector code")
+        for kind in ("plain", "cpu", "cuda", "generator of vector code")
     }
+    sources = {kernel.file: kernel.source for kernel in about.kernels if kernel.kind == "cuda"}
+    assert "__global__ void" in sources["kernels/cuda/implicit_gemm.cu"]
     assert about.kernels[0].name == "conv"  # what computes the value comes first
     assert "def convolve(" in about.source
     assert "return conv_grad_weight(grad_y, x" in "".join(about.gradients)

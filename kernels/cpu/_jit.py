@@ -18,7 +18,16 @@ def njit(function):
     a*b + c, never reorder a sum, so NaN and infinity behave and a result does
     not depend on how a loop was vectorised.
     """
-    compiler = functools.partial(_njit, nogil=True, fastmath={"contract"}, error_model="numpy")
+    return _compiled(function, {"contract"})
+
+
+def njit_as_written(function):
+    """Compile a kernel that rounds each product, as NumPy does: to its bits."""
+    return _compiled(function, False)
+
+
+def _compiled(function, fastmath):
+    compiler = functools.partial(_njit, nogil=True, fastmath=fastmath, error_model="numpy")
     try:
         return compiler(function, cache=True)
     except RuntimeError:  # nowhere to write a cache: compile anew in each process

@@ -14,6 +14,7 @@ parameters change a bit.
 """
 
 import itertools
+import math
 
 import numpy as np
 from numba import carray, types
@@ -27,15 +28,22 @@ _GRAIN = 1 << 16  # elements that are worth a thread
 _COMPILED = {np.dtype(np.float32), np.dtype(np.float64)}
 
 
-def sgd_update(weights, grads, velocities, *, learning_rate, momentum, nesterov, weight_decay):
+def sgd_update(
+    weights, grads, velocities, *, learning_rate, momentum, nesterov, weight_decay, factor
+):
     """Lists, an entry of one shape each; writes weights, velocities. velocities None: no momentum.
 
     The formula is that of kernels.plain.
     """
+    if factor is not None:
+        if not math.isfinite(factor):
+            return
+        grads = [plain._scaled(grad, factor) for grad in grads]
     slots = () if velocities is None else (velocities,)
     for dtype, (w, g, *v) in _by_type(weights, grads, *slots):
         if dtype is None:
             settings = {"momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay}
+            settings["factor"] = None
             plain.sgd_update(w, g, *(v or [None]), learning_rate=learning_rate, **settings)
             continue
         rule = [dtype.type(r) for r in (learning_rate, momentum, weight_decay)]
@@ -58,6 +66,7 @@ def adam_update(
     epsilon,
     weight_decay,
     decoupled,
+    factor,
 ):
     """Lists, an entry of one shape each; writes weights, means and squares. steps count from 1.
 
@@ -65,6 +74,11 @@ def adam_update(
     """
     settings = {"learning_rate": learning_rate, "beta1": beta1, "beta2": beta2}
     settings |= {"epsilon": epsilon, "weight_decay": weight_decay, "decoupled": decoupled}
+    settings["factor"] = None
+    if factor is not None:
+        if not math.isfinite(factor):
+            return
+        grads = [plain._scaled(grad, factor) for grad in grads]
     shrink = learning_rate * weight_decay if decoupled else 0.0
     for dtype, (w, g, m, s, t) in _by_type(weights, grads, means, squares, steps):
         if dtype is None:

@@ -32,10 +32,13 @@ def max_pool(x, spans):
     return logical(y), logical(winner)
 
 
-def max_unpool(x, winner, image_shape):
-    """x and winner (N, C, *OUT) -> (N, C, *IMAGE): every value added to its winner's place."""
+def max_unpool(x, winner, image_shape, spans):
+    """x and winner (N, C, *OUT) -> (N, C, *IMAGE): every value added to its winner's place.
+
+    `spans` are those of the pooling (a kernel need not look for winners elsewhere), or None.
+    """
     if x.dtype not in FAST:
-        return plain.max_unpool(x, winner, image_shape)
+        return plain.max_unpool(x, winner, image_shape, spans)
     y = _result(image_shape, x.dtype)
     _each_image(_max_unpool, [_rows(x), _rows(winner)], [_flat(y)])
     return logical(y)

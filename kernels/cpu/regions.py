@@ -66,10 +66,13 @@ def roi_max_pool(x, images, rows, columns):
     return logical(y), logical(winner)
 
 
-def roi_max_unpool(grad_y, winner, images, image_shape):
-    """grad_y, winner (R, C, I, J) -> (N, C, H, W): every value added to its winner's place."""
+def roi_max_unpool(grad_y, winner, images, rows, columns, image_shape):
+    """grad_y, winner (R, C, I, J) -> (N, C, H, W): every value added to its winner's place.
+
+    rows and columns are those of the pooling: a kernel need not look for winners elsewhere.
+    """
     if grad_y.dtype not in FAST:
-        return plain.roi_max_unpool(grad_y, winner, images, image_shape)
+        return plain.roi_max_unpool(grad_y, winner, images, rows, columns, image_shape)
     grad_y, winner = channels_last(grad_y), channels_last(winner)
     n, c, height, width = image_shape
     grad_x = _buffers.empty((n, height, width, c), grad_y.dtype)

@@ -43,25 +43,26 @@ def log_softmax_grad(grad_y, y, axis):
     return _backward(grad_y, y, axis, True)
 
 
-def cross_entropy(log_p, labels, weights, smoothing):
-    """log_p (N, K, ...), labels, weights (N, ...) -> weights * -sum_k t_k log_p_k (N, ...).
+def softmax_cross_entropy(x, labels, weights, smoothing):
+    """x (N, K, ...), labels, weights (N, ...) -> losses (N, ...) and log_p, log softmax(x).
 
-    t = 1 - smoothing at the label, plus smoothing / K everywhere; what has weight 0 counts 0.
+    losses = weights * -sum_k t_k log_p_k, where t = 1 - smoothing at the label, plus smoothing / K
+    everywhere; what has weight 0 counts 0.
     """
-    if not _is_fast(log_p) or weights.dtype != log_p.dtype:
-        return plain.cross_entropy(log_p, labels, weights, smoothing)
-    blocks = around(log_p, (1,))
-    given = blocks.of(log_p)
+    if not _is_fast(x) or weights.dtype != x.dtype:
+        return plain.softmax_cross_entropy(x, labels, weights, smoothing)
+    blocks = around(x, (1,))
     wanted = blocks.cells(labels[:, None]).astype(np.int64, copy=False)
     shares = blocks.cells(weights[:, None])
     losses = np.empty(wanted.shape, np.float32)
     high, low = np.float32(1.0 - smoothing), np.float32(smoothing / blocks.count)
 
-    def work(rows, _):
-        _cross_entropy(*(a[rows] for a in (given, wanted, shares, losses)), high, low)
+    def after(log_p, rows, columns):  # a piece of log_p, which is still in the cache
+        part = rows.start, rows.stop, columns.start, columns.stop
+        _cross_entropy(log_p, wanted, shares, losses, *part, high, low)
 
-    blocks.run(work, given.nbytes, False)
-    return blocks.kept(losses)[:, 0]
+    log_p = _forward(x, 1, True, after)
+    return blocks.kept(losses)[:, 0], log_p
 
 
 def cross_entropy_grad(factors, log_p, labels, smoothing):
@@ -86,7 +87,7 @@ def _is_fast(x):
     return x.dtype == np.float32 and x.size > 0
 
 
-def _forward(x, axis, logarithm):
+def _forward(x, axis, logarithm, after=None):
     blocks = around(x, (axis,))
     given = blocks.of(x)
     y = _buffers.empty(given.shape, np.float32)
@@ -99,6 +100,8 @@ def _forward(x, axis, logarithm):
             memory = np.empty((2, LANES), np.float32)
             part = rows.start, rows.stop, columns.start, columns.stop
             _columns(given, y, *part, memory, logarithm)
+        if after:
+            after(y, rows, columns)
 
     blocks.run(work, y.nbytes)
     return blocks.whole(y)
@@ -284,12 +287,12 @@ def _columns_grad(grad_y, y, grad_x, first, last, begin, end, memory, logarithm)
 
 
 @njit
-def _cross_entropy(log_p, labels, weights, losses, high, low):
-    """log_p (outer, K, inner), labels, weights, losses (outer, inner)."""
+def _cross_entropy(log_p, labels, weights, losses, first, last, begin, end, high, low):
+    """log_p (outer, K, inner), labels, weights, losses (outer, inner), or a part of all."""
     classes, inner = np.uint64(log_p.shape[1]), np.uint64(log_p.shape[2])
     flat = log_p.reshape(-1)
-    for block in range(np.uint64(len(log_p))):
-        for i in range(inner):
+    for block in range(np.uint64(first), np.uint64(last)):
+        for i in range(np.uint64(begin), np.uint64(end)):
             w, total = weights[block, i], np.float32(0)
             if w != 0:
                 at = block * classes * inner + i

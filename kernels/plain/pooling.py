@@ -30,8 +30,12 @@ def max_pool(x, spans):
     return y, winner
 
 
-def max_unpool(x, winner, image_shape):
-    """x and winner (N, C, *OUT) -> (N, C, *IMAGE): every value added to its winner's place."""
+def max_unpool(x, winner, image_shape, spans):
+    """x and winner (N, C, *OUT) -> (N, C, *IMAGE): every value added to its winner's place.
+
+    `spans` are those of the pooling (a kernel need not look for winners elsewhere), or None.
+    """
+    del spans
     xp = array_module(x)
     planes, pixels = math.prod(image_shape[:2]), math.prod(image_shape[2:])
     outputs = math.prod(x.shape[2:])

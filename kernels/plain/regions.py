@@ -62,8 +62,12 @@ def roi_max_pool(x, images, rows, columns):
     return y, winner
 
 
-def roi_max_unpool(grad_y, winner, images, image_shape):
-    """grad_y, winner (R, C, I, J) -> (N, C, H, W): every value added to its winner's place."""
+def roi_max_unpool(grad_y, winner, images, rows, columns, image_shape):
+    """grad_y, winner (R, C, I, J) -> (N, C, H, W): every value added to its winner's place.
+
+    rows and columns are those of the pooling: a kernel need not look for winners elsewhere.
+    """
+    del rows, columns
     xp = array_module(grad_y)
     n, c, height, width = image_shape
     grad_x = xp.zeros((n, c, height * width), grad_y.dtype)

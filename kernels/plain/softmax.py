@@ -8,7 +8,7 @@ from ._windows import array_module
 def softmax(x, axis):
     """y_k = e**x_k / sum_j e**x_j along an axis."""
     xp = array_module(x)
-    e = xp.exp(x - x.max(axis=axis, keepdims=True, initial=-xp.inf))
+    e = xp.exp(x - _largest(x, axis))
     return (e / _sum(e, axis)).astype(x.dtype)
 
 
@@ -22,7 +22,7 @@ def softmax_grad(grad_y, y, axis):
 def log_softmax(x, axis):
     """y_k = x_k - log sum_j e**x_j along an axis."""
     xp = array_module(x)
-    shifted = x - x.max(axis=axis, keepdims=True, initial=-xp.inf)
+    shifted = x - _largest(x, axis)
     return (shifted - xp.log(_sum(xp.exp(shifted), axis))).astype(x.dtype)
 
 
@@ -33,15 +33,16 @@ def log_softmax_grad(grad_y, y, axis):
     return g.astype(y.dtype)
 
 
-def cross_entropy(log_p, labels, weights, smoothing):
-    """log_p (N, K, ...), labels, weights (N, ...) -> weights * -sum_k t_k log_p_k (N, ...).
+def softmax_cross_entropy(x, labels, weights, smoothing):
+    """x (N, K, ...), labels, weights (N, ...) -> losses (N, ...) and log_p, log softmax(x).
 
-    t = 1 - smoothing at the label, plus smoothing / K everywhere; what has weight 0 counts 0.
+    losses = weights * -sum_k t_k log_p_k, where t = 1 - smoothing at the label, plus smoothing / K
+    everywhere; what has weight 0 counts 0.
     """
-    xp = array_module(log_p)
+    xp, log_p = array_module(x), log_softmax(x, 1)
     target = _target(log_p, labels, smoothing)
     terms = xp.where((target > 0) & (weights != 0)[:, None], log_p, log_p.dtype.type(0)) * target
-    return -terms.sum(axis=1) * weights
+    return -terms.sum(axis=1) * weights, log_p
 
 
 def cross_entropy_grad(factors, log_p, labels, smoothing):
@@ -49,6 +50,10 @@ def cross_entropy_grad(factors, log_p, labels, smoothing):
     xp = array_module(log_p)
     grad = factors[:, None] * (xp.exp(log_p) - _target(log_p, labels, smoothing))
     return xp.where((factors != 0)[:, None], grad, log_p.dtype.type(0))
+
+
+def _largest(x, axis):
+    return x.max(axis=axis, keepdims=True) if x.shape[axis] else x  # of nothing: nothing
 
 
 def _target(log_p, labels, smoothing):

@@ -268,6 +268,8 @@ def make_estimator(
     device: str = "cpu",
     resume: bool | str = False,
     save_every: int = 200,
+    precision: str | None = None,
+    cuda_graph: bool = False,
 ) -> Estimator:
     """Build the Estimator that trains the network, or picks up a run that was stopped.
 
@@ -285,6 +287,10 @@ def make_estimator(
         Whether to go on from the newest checkpoint there; "auto": if there is one.
     save_every : int, default 200
         Steps from one checkpoint to the next.
+    precision : str, optional
+        How matrices are multiplied; see `RunConfig`.
+    cuda_graph : bool, default False
+        Whether to replay the captured step, on a GPU; see `RunConfig`.
 
     Returns
     -------
@@ -319,6 +325,8 @@ def make_estimator(
             seed=settings.seed,
             device=device,
             resume=resume,
+            precision=precision,
+            cuda_graph=cuda_graph,
         ),
     )
 

@@ -16,10 +16,11 @@ from minicnn.apps import gtsrb
 from minicnn.apps._classification import Outcome, classify, judge, read_image
 from minicnn.apps._settings import load_settings, save_settings
 from minicnn.apps.gtsrb import Settings
-from minicnn.backend.device import check_device
+from minicnn.backend.device import check_device, get_device
 from minicnn.data.classes import CLASS_NAMES
 from minicnn.data.sign_table import SignTable
 from minicnn.errors import ConfigError
+from minicnn.estimator._precision import PRECISIONS
 
 __all__ = ["HELP", "add_arguments"]
 
@@ -72,6 +73,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     learn.add_argument("--workers", type=int, default=2, help="threads that prepare batches (2)")
     learn.add_argument(
         "--save-every", type=int, default=200, metavar="N", help="steps between checkpoints (200)"
+    )
+    learn.add_argument(
+        "--precision", choices=PRECISIONS,
+        help="how matrices are multiplied: tf32 and bfloat16 on a GPU, float16 is mixed precision "
+        "with a scaled loss (float32)",
+    )  # fmt: skip
+    learn.add_argument(
+        "--cuda-graph", action="store_true", help="on a GPU, replay the captured step as one graph"
     )
     learn.add_argument("--resume", action="store_true", help="go on with the run in --model-dir")
     _add_common(parser)
@@ -129,7 +138,10 @@ def _add_common(parser: argparse.ArgumentParser, again: bool = False) -> None:
         "--model-dir", type=Path, default=default(MODEL_DIR), help=f"the run's folder ({MODEL_DIR})"
     )
     parser.add_argument(
-        "--device", default=default("cpu"), metavar="cpu|cuda", help="where to compute (cpu)"
+        "--device",
+        default=default(get_device()),
+        metavar="cpu|cuda",
+        help="where to compute (cpu, or what MINICNN_DEVICE says)",
     )
     parser.add_argument(
         "--json", action="store_true", default=default(False),
@@ -180,6 +192,8 @@ def train(options: argparse.Namespace) -> int:
         device=options.device,
         resume="auto" if options.resume else False,
         save_every=options.save_every,
+        precision=options.precision,
+        cuda_graph=options.cuda_graph,
     )
     save_settings(options.model_dir, "gtsrb", settings)
     parameters = sum(p.size for p in estimator.module.parameters())

@@ -65,7 +65,12 @@ def no_truth(op: str, *operands: Tensor) -> None:
 def _like(op: str, value: Any, other: Any) -> Array:
     if isinstance(value, bool | int | float) and hasattr(other, "dtype"):
         other = other.data if isinstance(other, Tensor) else other
-        return array_module(other).asarray(value, dtype=np.result_type(other.dtype, value))
+        xp, dtype = array_module(other), np.result_type(other.dtype, value)
+        # On a GPU a number is written by a kernel: no copy, which could not be captured.
+        return np.asarray(value, dtype=dtype) if xp is np else xp.full((), value, dtype)
+    if isinstance(value, np.generic) and hasattr(other, "dtype"):
+        xp = array_module(other.data if isinstance(other, Tensor) else other)
+        return np.asarray(value) if xp is np else xp.full((), value, value.dtype)
     if isinstance(value, np.ndarray):
         return value
     try:

@@ -1,18 +1,28 @@
-"""Where arrays live: the CPU, or a CUDA GPU through CuPy."""
+"""Where arrays live: the CPU, or a CUDA GPU through CuPy.
+
+On a machine without a GPU, MINICNN_CUDA=host lets the CPU play one: slowly, but by the same
+kernels; see `minicnn.kernels.cuda_host`.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
+import functools
 import importlib
+import os
+from collections.abc import Iterator
 from types import ModuleType
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minicnn.backend import Array
-from minicnn.errors import DeviceError
+from minicnn.errors import ConfigError, DeviceError
 
-_INSTALL = "install CuPy with: pip install cupy-cuda12x"
-_default: contextvars.ContextVar[str] = contextvars.ContextVar("minicnn_device", default="cpu")
+_INSTALL = "install CuPy with: pip install cupy-cuda12x (or cupy-cuda13x, for a driver of CUDA 13)"
+_program: str | None = None  # what `set_device` said
+_here: contextvars.ContextVar[str | None] = contextvars.ContextVar("minicnn_device", default=None)
 
 
 def check_device(device: str) -> str:
@@ -49,7 +59,7 @@ def check_device(device: str) -> str:
 
 
 def set_device(device: str) -> None:
-    """Make `device` the place where new parameters and batches go.
+    """Make `device` the place where new parameters and batches go, in the whole program.
 
     Parameters
     ----------
@@ -61,7 +71,8 @@ def set_device(device: str) -> None:
     DeviceError
         If there is no such device, or CuPy is not installed.
     """
-    _default.set(check_device(device))
+    global _program
+    _program = check_device(device)
 
 
 def get_device() -> str:
@@ -70,9 +81,42 @@ def get_device() -> str:
     Returns
     -------
     str
-        ``"cpu"``, unless `set_device` said otherwise.
+        What `on_device` or `set_device` said; else what the variable MINICNN_DEVICE says; else
+        ``"cpu"``.
+
+    Raises
+    ------
+    DeviceError
+        If the variable names no device that is here.
     """
-    return _default.get()
+    return _here.get() or _program or _by_environment()
+
+
+@functools.cache
+def _by_environment() -> str:
+    return check_device(os.environ.get("MINICNN_DEVICE") or "cpu")
+
+
+@contextlib.contextmanager
+def on_device(device: str) -> Iterator[None]:
+    """Let new parameters and batches go to `device` inside a ``with`` block, in this thread.
+
+    Parameters
+    ----------
+    device : str
+        ``"cpu"``, ``"cuda"`` or ``"cuda:<index>"``.
+
+    Raises
+    ------
+    DeviceError
+        If there is no such device, or CuPy is not installed.
+    """
+    before = _here.get()
+    _here.set(check_device(device))
+    try:
+        yield
+    finally:  # by `set`, for a generator may be ended in another context than it was begun in
+        _here.set(before)
 
 
 def device_of(x: Array) -> str:
@@ -123,7 +167,103 @@ def to_device(x: Array, device: str) -> Array:
         return cupy.asarray(x)
 
 
+def as_numpy(x: Any) -> np.ndarray:
+    """Return an array of any device, or what NumPy makes an array of, in host memory.
+
+    Parameters
+    ----------
+    x : array_like
+        An array of NumPy or CuPy, a number, a list of numbers.
+
+    Returns
+    -------
+    ndarray
+        Of NumPy; no copy if it was one.
+    """
+    return np.asarray(x.get() if hasattr(x, "__cuda_array_interface__") else x)
+
+
+class MemoryUse(NamedTuple):
+    """The memory of a GPU, in bytes.
+
+    Attributes
+    ----------
+    used : int
+        By arrays of this process.
+    held : int
+        By this process: what arrays use, and what freed arrays left for the next ones.
+    free : int
+        Free on the card.
+    total : int
+        Of the card.
+    """
+
+    used: int
+    held: int
+    free: int
+    total: int
+
+
+def device_memory(device: str = "cuda") -> MemoryUse:
+    """Return how the memory of a GPU is used.
+
+    Parameters
+    ----------
+    device : str, default "cuda"
+        ``"cuda"`` or ``"cuda:<index>"``.
+
+    Returns
+    -------
+    MemoryUse
+        ``used``, ``held``, ``free`` and ``total``, in bytes.
+
+    Raises
+    ------
+    DeviceError
+        If it is the CPU, or there is no such device.
+    """
+    cupy, gpu = _gpu("device_memory", device)
+    with gpu:
+        pool = cupy.get_default_memory_pool()
+        free, total = gpu.mem_info
+        return MemoryUse(pool.used_bytes(), pool.total_bytes(), free, total)
+
+
+def release_device_memory(device: str = "cuda") -> None:
+    """Give the memory that freed arrays left, back to the card, for other programs.
+
+    Parameters
+    ----------
+    device : str, default "cuda"
+        ``"cuda"`` or ``"cuda:<index>"``.
+
+    Raises
+    ------
+    DeviceError
+        If it is the CPU, or there is no such device.
+    """
+    cupy, gpu = _gpu("release_device_memory", device)
+    with gpu:
+        cupy.get_default_memory_pool().free_all_blocks()
+        cupy.get_default_pinned_memory_pool().free_all_blocks()
+
+
+def _gpu(caller: str, device: str) -> tuple[ModuleType, Any]:
+    """Return CuPy, and its name for a GPU."""
+    device = check_device(device)
+    if device == "cpu":
+        raise DeviceError(f"{caller}: the CPU has no pool to tell of; name a GPU, such as 'cuda'")
+    cupy = _cupy(device)
+    return cupy, cupy.cuda.Device(int(device.partition(":")[2]))
+
+
 def _cupy(device: str) -> ModuleType:
+    """Return CuPy, or what stands for it where the environment has MINICNN_CUDA=host."""
+    asked = os.environ.get("MINICNN_CUDA", "")
+    if asked not in ("", "host"):
+        raise ConfigError(f"MINICNN_CUDA must be host or not be set, got {asked!r}")
+    if asked:
+        importlib.import_module("minicnn.kernels.cuda_host").install()
     try:
         return importlib.import_module("cupy")
     except ImportError as error:

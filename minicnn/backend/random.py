@@ -8,13 +8,15 @@ are the same in any order, on any number of threads, before and after a resume.
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from minicnn.backend import kernels_for
 from minicnn.errors import ConfigError
+from minicnn.kernels import capturing
 
 Shape = int | tuple[int, ...]
 _NOTHING = np.empty(0)  # stands for "the CPU" where a kernel is chosen by array
@@ -45,7 +47,7 @@ class Stream:
     [9, 7, 7]
     """
 
-    __slots__ = ("_name", "_philox_key", "_philox_stream", "position")
+    __slots__ = ("_name", "_philox_key", "_philox_stream", "_renew", "position")
 
     def __init__(self, seed: int, *key: int | str) -> None:
         for part in (seed, *key):
@@ -55,6 +57,7 @@ class Stream:
         digest = hashlib.blake2b(repr(self._name).encode(), digest_size=16).digest()
         self._philox_key = int.from_bytes(digest[:8], "little")
         self._philox_stream = int.from_bytes(digest[8:], "little")
+        self._renew: Callable[[], Stream] | None = None
         self.position = 0
 
     def __repr__(self) -> str:
@@ -63,6 +66,55 @@ class Stream:
     def child(self, *key: int | str) -> Stream:
         """Return the stream of this name with `key` appended; this one does not advance."""
         return Stream(*self._name, *key)  # type: ignore[arg-type]
+
+    def renewed_by(self, renew: Callable[[], Stream]) -> Self:
+        """Say which stream stands for this one when a captured step is replayed.
+
+        Parameters
+        ----------
+        renew : callable
+            Returns the stream of the step that is being done.
+
+        Returns
+        -------
+        Stream
+            Itself.
+        """
+        self._renew = renew
+        return self
+
+    def take(self, count: int) -> Any:
+        """Skip the next `count` words of 32 bits, for a kernel that makes them itself.
+
+        Parameters
+        ----------
+        count : int
+            How many; whole blocks of four are skipped.
+
+        Returns
+        -------
+        (int, int, int)
+            The key and the stream of Philox, and the first block. While a step is captured it is
+            what lets each replay find its own.
+
+        Raises
+        ------
+        CannotCaptureError
+            While a step is captured, if no one said which stream will stand for this one.
+        """
+        first, renew = self.position, self._renew
+        self.position += -(-count // 4)
+        if renew is None:
+            capturing.refuse(
+                f"{self!r} would give the same numbers in every replay; let layers draw, inside "
+                "random_key"
+            )
+
+        def place() -> tuple[int, int, int]:
+            stream = self if renew is None else renew()
+            return stream._philox_key, stream._philox_stream, first
+
+        return capturing.later(place, f"the place of {self!r}")
 
     def uniform(
         self,
@@ -201,6 +253,7 @@ class Stream:
 
     def _words(self, count: int) -> np.ndarray:
         """Return the next `count` random 32-bit words; whole blocks of four are drawn."""
+        capturing.refuse(f"{self!r} is drawn from on the host, which is not done again")
         blocks = -(-count // 4)
         k = kernels_for(_NOTHING)
         words = k.philox_words(self._philox_key, self._philox_stream, self.position, blocks)

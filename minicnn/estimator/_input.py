@@ -5,10 +5,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from minicnn.autograd import Tensor
 from minicnn.backend.device import to_device
+from minicnn.backend.transfer import Upload, Uploader
 from minicnn.data import Dataset, DatasetIterator
 from minicnn.errors import CheckpointError, ConfigError, ShapeError
 
@@ -20,9 +24,19 @@ class TrainingInput:
 
     A dataset that ends is read once by each call of `train`. Each such pass is an epoch
     of its own, shuffled anew, just as if the dataset were repeated.
+
+    For a GPU it is one batch ahead, which travels there while the one before it is computed.
+
+    Parameters
+    ----------
+    device : str
+        Where the batches go.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._uploader: Uploader | None = None
+        self._held: _Held | None = None  # the batch ahead
         self._dataset: Dataset | None = None
         self._iterator: DatasetIterator | None = None
         self._passes = 0  # those before this one
@@ -46,15 +60,29 @@ class TrainingInput:
         if self._iterator is None:
             self._start()
         assert self._iterator is not None
+        held, self._held = self._held, None
         try:
-            element = next(self._iterator)
+            element = next(self._iterator) if held is None else held.element()
         except StopIteration:
             raise
         except BaseException:
             self.close()  # the iterator knows the place before the element that failed
             raise
         self._at += 1
+        if self._device != "cpu":
+            self._look_ahead()
         return element
+
+    def _look_ahead(self) -> None:
+        """Read the next batch, and let it travel; what goes wrong is told when it is asked for."""
+        assert self._iterator is not None
+        self._uploader = self._uploader or Uploader(self._device)
+        position = self._iterator.state_dict()
+        try:
+            travelling = _begun(next(self._iterator), self._uploader)
+            self._held = _Held(position, travelling, None)
+        except BaseException as error:
+            self._held = _Held(position, None, error)
 
     def begin_pass(self) -> None:
         """Begin the next pass, after one has ended."""
@@ -72,8 +100,13 @@ class TrainingInput:
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the input stands."""
-        position = self._position if self._iterator is None else self._iterator.state_dict()
-        return {"passes": self._passes, "at": self._at, "position": position}
+        return {"passes": self._passes, "at": self._at, "position": self._standing()}
+
+    def _standing(self) -> dict[str, Any] | None:
+        """Return the iterator's position, before a batch that is held ready."""
+        if self._iterator is None:
+            return self._position
+        return self._iterator.state_dict() if self._held is None else self._held.position
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on at another place."""
@@ -83,7 +116,8 @@ class TrainingInput:
     def close(self) -> None:
         """Stop the pipeline's threads; the position stays."""
         if self._iterator is not None:
-            self._position = self._iterator.state_dict()
+            self._position = self._standing()
+            self._held = None
             self._iterator.close()
             self._iterator = None
 
@@ -106,6 +140,40 @@ class TrainingInput:
                     "begin another one"
                 ) from error
         self._iterator = iterator
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A batch that was read ahead, or what went wrong in reading it."""
+
+    position: dict[str, Any]  # where the input stands before it
+    travelling: Any
+    error: BaseException | None
+
+    def element(self) -> Any:
+        if self.error is not None:
+            raise self.error
+        return _arrived(self.travelling)
+
+
+def _begun(tree: Any, uploader: Uploader) -> Any:
+    """Return a batch with its numeric NumPy arrays as copies under way."""
+    if isinstance(tree, dict):
+        return {name: _begun(leaf, uploader) for name, leaf in tree.items()}
+    if isinstance(tree, tuple | list):
+        return tuple(_begun(leaf, uploader) for leaf in tree)
+    if isinstance(tree, np.ndarray) and tree.dtype.kind in "biuf":
+        return uploader.begin(tree)
+    return tree
+
+
+def _arrived(tree: Any) -> Any:
+    """Return the batch, the copies as Tensors."""
+    if isinstance(tree, dict):
+        return {name: _arrived(leaf) for name, leaf in tree.items()}
+    if isinstance(tree, tuple | list):
+        return tuple(_arrived(leaf) for leaf in tree)
+    return Tensor(tree.array()) if isinstance(tree, Upload) else tree
 
 
 def batches(caller: str, input_fn: InputFn, steps: int | None) -> Iterator[tuple[Any, Any]]:

@@ -12,7 +12,6 @@ import numpy as np
 
 from minicnn import nn
 from minicnn.autograd import no_grad
-from minicnn.backend.device import get_device, set_device
 from minicnn.errors import ConfigError
 from minicnn.estimator.spec import EstimatorSpec, Mode
 from minicnn.metrics import Metric
@@ -113,17 +112,6 @@ class Model:
             return [buffer for _, buffer in self.module.named_buffers()]
         except ConfigError:
             return []
-
-
-@contextlib.contextmanager
-def on_device(device: str) -> Iterator[None]:
-    """Make new parameters on a device, inside a ``with`` block."""
-    before = get_device()
-    set_device(device)
-    try:
-        yield
-    finally:
-        set_device(before)
 
 
 def model_fn_of(

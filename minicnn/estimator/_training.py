@@ -7,7 +7,7 @@ and the weights were not changed yet. So whatever ends a run, nothing that was d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from minicnn.autograd import Tensor
 from minicnn.errors import CheckpointError, ConfigError, MinicnnError
+from minicnn.estimator._captured import CapturedTraining
 from minicnn.estimator._input import as_tensors, count_examples, split
 from minicnn.estimator._interrupts import Interrupted, Interrupts
 from minicnn.estimator.hook import Hook, RunContext, hook_keys
@@ -48,6 +49,8 @@ class TrainingRun:
         self._begun: list[Hook] = []
         self._moving: list[tuple[Tensor, Any]] = []
         self._whole = True  # whether weights and slots belong to one step
+        self._captured = CapturedTraining(self)
+        self._step: Any = None  # the captured step that is being done, if it is one
 
     def run(self) -> None:
         """Train; raise what went wrong, after all was saved."""
@@ -82,8 +85,8 @@ class TrainingRun:
             except StopIteration:
                 return
             try:
-                spec = self._compute(element)
-                self._update(spec)
+                self._compute(element)
+                self._update()
             except BaseException:
                 self._undo(position)
                 raise
@@ -107,11 +110,11 @@ class TrainingRun:
                     raise
                 source.begin_pass()  # the last call came to the end
 
-    def _compute(self, element: Any) -> EstimatorSpec:
+    def _compute(self, element: Any) -> None:
         """Do a step up to the gradients; only moving averages change."""
         estimator, context = self.estimator, self.context
         model = estimator.model
-        self._moving = []  # what to go back to, if this step fails
+        self._moving, self._step = [], None  # what to go back to, if this step fails
         features, labels = as_tensors(split(element), estimator.device)
         context.features, context.labels = features, labels
         context.batch_size = count_examples(features)
@@ -122,21 +125,65 @@ class TrainingRun:
         self._moving = [(buffer, buffer.data) for buffer in estimator.buffers]
         if not model.module.training:
             model.module.train()
-        context.forward = lambda: model.call(features, labels, Mode.TRAIN, context.step)
+        context.forward = lambda: self.forward(features, labels)
+        self._step = self._captured.step_for(features, labels)
+        if self._step is not None:
+            self._moving = []  # it knows better
+            self._step.compute(features, labels)
+            self._show(self._step.results)
+            if not self._step.divided:
+                return  # nobody looks at the gradients
+        else:
+            self._compute_now()
+        if estimator.loss_scaler is not None and estimator.optimizer is not None:
+            estimator.loss_scaler.unscale(p for _, p in estimator.optimizer.named_params)
+        for hook in self.hooks:
+            hook.before_update(context)
+
+    def _compute_now(self) -> None:
+        """Compute loss and gradients, one kernel after the other."""
+        estimator, context = self.estimator, self.context
+        assert context.forward is not None
         spec = context.forward()
         assert spec.loss is not None
-        context.loss = float(spec.loss.item())
-        context.metrics = {name: _value(m) for name, m in (spec.metrics or {}).items()}
+        loss = spec.loss
+        found = EstimatorSpec(spec.mode, loss=loss.detach(), metrics=spec.metrics)
+        self._show(lambda: found)
+        if estimator.device == "cpu":
+            _ = context.loss  # nobody need wait for it
         if estimator.optimizer is None:
             self._make_optimizer(spec)
         assert estimator.optimizer is not None
         estimator.optimizer.zero_grad()
-        spec.loss.backward()
-        for hook in self.hooks:
-            hook.before_update(context)
-        return spec
+        self.backward(loss)
 
-    def _update(self, spec: EstimatorSpec) -> None:
+    def forward(self, features: Any, labels: Any) -> EstimatorSpec:
+        """Call the model with a batch; a captured step is made of this and `backward`, too."""
+        return self.estimator.model.call(features, labels, Mode.TRAIN, self.context.step)
+
+    def backward(self, loss: Tensor) -> None:
+        """Compute the gradients, of the scaled loss in mixed precision."""
+        scaler = self.estimator.loss_scaler
+        if scaler is None:
+            loss.backward()
+            return
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # the scaler finds it, and leaves the step out
+            scaler.scaled(loss).backward()
+
+    def _show(self, results: Callable[[], EstimatorSpec]) -> None:
+        """Let loss and metrics be fetched when a hook asks for them."""
+
+        def read() -> tuple[float, dict[str, Any]]:
+            spec = results()
+            assert spec.loss is not None
+            metrics = {name: _value(m) for name, m in (spec.metrics or {}).items()}
+            return float(spec.loss.item()), metrics
+
+        self.context.read_later(read)
+
+    def _update(self) -> None:
         """Change the weights; from here on the step counts."""
         estimator, context = self.estimator, self.context
         assert estimator.optimizer is not None
@@ -144,7 +191,7 @@ class TrainingRun:
         with self.interrupts.shield():
             self._whole = False
             try:
-                estimator.optimizer.step()
+                (estimator.optimizer if self._step is None else self._step).step()
             except MinicnnError:  # it refused before it changed anything
                 self._whole = True
                 raise
@@ -182,6 +229,8 @@ class TrainingRun:
         """Go back to where the step began."""
         for buffer, data in self._moving:
             buffer.data = data
+        if self._step is not None:
+            self._step.undo()
         if self.estimator.step == 0 and self.estimator.optimizer is None:
             self.estimator.model.forget()
         self.estimator.input.load_state_dict(position)

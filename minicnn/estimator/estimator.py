@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -10,7 +11,7 @@ import numpy as np
 
 from minicnn import nn
 from minicnn.autograd import Tensor
-from minicnn.backend.device import get_device
+from minicnn.backend.device import get_device, on_device
 from minicnn.errors import ConfigError, ShapeError
 from minicnn.estimator import _settings
 from minicnn.estimator._input import InputFn, TrainingInput, as_tensors, batches, count_examples
@@ -19,8 +20,8 @@ from minicnn.estimator._model import (
     ModelFn,
     class_predictions,
     model_fn_of,
-    on_device,
 )
+from minicnn.estimator._precision import computing_in
 from minicnn.estimator._training import TrainingRun
 from minicnn.estimator.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 from minicnn.estimator.control_hooks import CheckpointHook
@@ -29,7 +30,7 @@ from minicnn.estimator.hook import Hook, RunContext
 from minicnn.estimator.progress import ProgressHook
 from minicnn.estimator.spec import Mode, OptimizerFactory, RunConfig
 from minicnn.metrics import Mean, Metric
-from minicnn.optim import Optimizer
+from minicnn.optim import LossScaler, Optimizer
 
 
 class Estimator:
@@ -108,10 +109,13 @@ class Estimator:
         self.config = config or RunConfig()
         self.params = dict(params or {})
         self.device = self.config.device or get_device()
-        if module is not None and self.config.device is not None:
+        if module is not None:
+            if self.config.device is None and self.device == "cpu":  # nobody chose: where it is
+                with contextlib.suppress(ConfigError):  # a layer that is not built yet
+                    self.device = next((t.device for t in module.parameters()), "cpu")
             module.to(self.device)
         self.model = Model(model_fn, self.params, module, self.config.seed)
-        self.input = TrainingInput()
+        self.input = TrainingInput(self.device)
         self.optimizer: Optimizer | None = None
         self.step = self.examples = 0
         self.resumed_from: Path | None = None
@@ -120,6 +124,7 @@ class Estimator:
         self.buffers: list[nn.Buffer] = self.model.buffers()
         self.hook_states: dict[str, Any] = {}
         self.optimizer_state: dict[str, np.ndarray] | None = None  # until there is an optimiser
+        self.loss_scaler = LossScaler() if self.config.precision == "float16" else None
         self._settings = _settings.describe({"params": self.params, "seed": self.config.seed})
         self._resume()
 
@@ -225,7 +230,7 @@ class Estimator:
                 raise ConfigError(f"train: {name} is {value!r}; give a whole number from 0 up")
         ends = [None if steps is None else self.step + steps, max_steps]
         stop_at = min((end for end in ends if end is not None), default=None)
-        with on_device(self.device):
+        with on_device(self.device), computing_in(self.config.precision):
             self.input.open(input_fn)
             TrainingRun(self, self._with_own_hooks(hooks), stop_at).run()
         return self
@@ -264,7 +269,7 @@ class Estimator:
         loss, totals, examples = Mean(), dict[str, Metric](), 0
         with self.model.evaluating():
             for features, labels in batches("evaluate", input_fn, steps):
-                with on_device(self.device):
+                with on_device(self.device), computing_in(self.config.precision):
                     spec = self._apply(features, labels, Mode.EVAL)
                 size = count_examples(features)
                 examples += size
@@ -301,7 +306,8 @@ class Estimator:
             If a prediction has not one row for each example.
         """
         for features, _ in batches("predict", input_fn, None):
-            with on_device(self.device), self.model.evaluating():
+            within = computing_in(self.config.precision)
+            with on_device(self.device), within, self.model.evaluating():
                 found = self._apply(features, None, Mode.PREDICT).predictions
             found = found if isinstance(found, dict) else {"predictions": found}
             rows = {k: v.numpy() if isinstance(v, Tensor) else v for k, v in found.items()}
@@ -341,6 +347,8 @@ class Estimator:
             "input": self.input.state_dict(),
             "hooks": self.hook_states,
         }
+        if self.loss_scaler is not None:
+            state["loss_scaler"] = self.loss_scaler.state_dict()
         self.saved_at = save_checkpoint(
             self.checkpoints, self.step, self.model.weights(), optimizer, state, self.config.keep
         )
@@ -398,7 +406,7 @@ class Estimator:
     def restart_input(self) -> None:
         """Let the next call of `train` begin its input from the beginning: say, another one."""
         self.input.close()
-        self.input = TrainingInput()
+        self.input = TrainingInput(self.device)
 
     def close(self) -> None:
         """Stop the threads of the training input; `train` starts them again."""
@@ -431,6 +439,8 @@ class Estimator:
         self.step, self.examples = saved.step, saved.state["examples"]
         self.input.load_state_dict(saved.state["input"])
         self.hook_states = saved.state["hooks"]
+        if self.loss_scaler is not None and "loss_scaler" in saved.state:
+            self.loss_scaler.load_state_dict(saved.state["loss_scaler"])
         self.resumed_from = self.saved_at = saved.path
 
     def _with_own_hooks(self, hooks: Sequence[Hook]) -> list[Hook]:

@@ -31,9 +31,10 @@ class RunContext:
     last_step : int or None
         The step at which it will end, None if that is not known.
     loss : float
-        The last batch's loss.
+        The last batch's loss. On a GPU it is fetched when it is asked for, and whoever asks waits
+        until it is computed.
     metrics : dict of str to float or ndarray
-        The last batch's metrics.
+        The last batch's metrics, fetched like the loss.
     learning_rate : float
         The rate of the last step.
     batch_size : int
@@ -58,7 +59,7 @@ class RunContext:
     step: int
     first_step: int
     last_step: int | None = None
-    loss: float = math.nan
+    loss: float = field(default_factory=lambda: math.nan)
     metrics: dict[str, Any] = field(default_factory=dict)
     learning_rate: float = math.nan
     batch_size: int = 0
@@ -70,6 +71,25 @@ class RunContext:
     save_requested: bool = False
     hooks: Sequence[Hook] = ()
     forward: Callable[[], EstimatorSpec] | None = None
+
+    def read_later(self, read: Callable[[], tuple[float, dict[str, Any]]]) -> None:
+        """Let loss and metrics be fetched when someone asks for them.
+
+        Parameters
+        ----------
+        read : callable
+            Returns the loss and the metrics.
+        """
+        for name in ("loss", "metrics"):
+            self.__dict__.pop(name, None)
+        self.__dict__["_read"] = read
+
+    def __getattr__(self, name: str) -> Any:
+        """Fetch the loss and the metrics: called for what is not there."""
+        if name in ("loss", "metrics") and "_read" in self.__dict__:
+            self.loss, self.metrics = self.__dict__.pop("_read")()
+            return self.__dict__[name]
+        raise AttributeError(f"RunContext has no {name!r}")
 
     @property
     def optimizer(self) -> Optimizer | None:

@@ -11,6 +11,7 @@ from typing import Any
 from minicnn.autograd import Tensor
 from minicnn.backend.device import check_device
 from minicnn.errors import ConfigError, ShapeError
+from minicnn.estimator._precision import PRECISIONS
 from minicnn.optim import Optimizer
 
 OptimizerFactory = Callable[[list[tuple[str, Any]]], Optimizer]
@@ -92,7 +93,7 @@ class EstimatorSpec:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """How a run is carried out; none of it changes what is learned, except the seed.
+    """How a run is carried out; none of it changes what is learned, but seed and precision.
 
     Attributes
     ----------
@@ -106,10 +107,24 @@ class RunConfig:
     seed : int, default 0
         Where all random numbers of the model come from.
     device : str, optional
-        ``"cpu"``, ``"cuda"`` or ``"cuda:<index>"``; by default what `set_device` said.
+        ``"cpu"``, ``"cuda"`` or ``"cuda:<index>"``; by default what `set_device` said, or where
+        a given module is. The module is moved there.
     log_every : int, optional
         Show progress, and where it is not a terminal print a line every so many steps; by
         default nothing is shown.
+    precision : {"float32", "tf32", "bfloat16", "float16"}, optional
+        How matrices are multiplied in this run; by default as `minicnn.config.matrix_precision`
+        says. "tf32" and "bfloat16" round float32 numbers before they are multiplied, on a GPU.
+        "float16" is mixed precision: layers compute in 16 bits, parameters and losses stay in 32,
+        and the loss is scaled (see `minicnn.nn.mixed_precision` and `minicnn.optim.LossScaler`); a
+        step in which a gradient overflows changes no weights.
+    cuda_graph : bool, default False
+        On a GPU, capture the training step after a few steps as a CUDA graph, and replay it for
+        every batch of the same shape: the same bits, with one launch for hundreds. The model
+        function is not called any more then, so it may not depend on anything but features and
+        labels: no Python number that changes from step to step, no value read from a tensor. A
+        step that cannot be captured is done as ever, after one warning that says why. Loss and
+        metrics are computed when a hook asks for them. On the CPU this changes nothing.
     resume : bool or "auto", default "auto"
         What to do about checkpoints in `model_dir`. "auto" goes on from the newest if there is
         one, if it was saved with the same params and seed (else it is an error). True demands
@@ -130,6 +145,8 @@ class RunConfig:
     device: str | None = None
     log_every: int | None = None
     resume: bool | str = "auto"
+    precision: str | None = None
+    cuda_graph: bool = False
 
     def __post_init__(self) -> None:
         for name in ("save_every", "keep", "log_every"):
@@ -138,6 +155,12 @@ class RunConfig:
                 raise ConfigError(
                     f"RunConfig: {name} is {value!r}; give a whole number above 0, or None"
                 )
+        if self.precision not in (None, *PRECISIONS):
+            raise ConfigError(
+                f"RunConfig: precision is {self.precision!r}; give one of {', '.join(PRECISIONS)}"
+            )
+        if not isinstance(self.cuda_graph, bool):
+            raise ConfigError(f"RunConfig: cuda_graph is {self.cuda_graph!r}; give True or False")
         if type(self.seed) is not int:
             raise ConfigError(f"RunConfig: seed is {self.seed!r}; give a whole number")
         if not isinstance(self.resume, bool) and self.resume != "auto":

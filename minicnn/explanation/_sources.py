@@ -13,12 +13,13 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from minicnn.autograd import Tensor
+from minicnn.explanation._cuda_sources import cuda_sources
 
 Function = Callable[..., Any]
 
 HOMES = ("minicnn.ops", "minicnn.autograd")  # where ops and their helpers are
 ENGINE = ("minicnn.autograd.tensor", "minicnn.autograd.watching")  # what makes ops of functions
-KINDS = ("plain", "cpu", "cuda")  # the packages of kernels
+KINDS = ("plain", "cpu")  # the packages of kernels that can be imported anywhere
 # Kernels that have vector code generated for the shape, and the functions that write it
 _GENERATORS = {
     "conv": (("microkernel", "forward"), ("winograd_code", "forward")),
@@ -158,6 +159,7 @@ def kernel_sources(name: str) -> Iterator[tuple[str, str, str]]:
             "kernels" + f.__module__.partition("kernels")[2].replace(".", "/") + ".py",
             ("\n\n".join(inspect.getsource(part).rstrip() for part in parts)),
         )
+    yield from cuda_sources(name)
 
 
 def generator_sources(name: str) -> Iterator[tuple[str, str, str]]:
@@ -186,7 +188,7 @@ def _called_in(function: FunctionType, module: ModuleType) -> list[FunctionType]
 def _package(kind: str) -> ModuleType | None:
     try:
         return importlib.import_module(f"minicnn.kernels.{kind}")
-    except ImportError:  # no Numba, or no CuPy
+    except ImportError:  # no Numba
         return None
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.backend.device import as_numpy
 from minicnn.errors import CheckpointError, ConfigError
 from minicnn.interop.pytorch import read_pytorch, widen_bfloat16
 from minicnn.nn import Module
@@ -112,7 +113,7 @@ def write_weights(
 
     path = Path(path)
     # safetensors takes an array's memory for its elements in order, whatever its strides
-    ordered = {name: np.asarray(value, order="C") for name, value in weights.items()}
+    ordered = {name: np.asarray(as_numpy(v), order="C") for name, v in weights.items()}
     temporary = None
     try:
         content = safetensors.numpy.save(ordered, dict(metadata) if metadata else None)

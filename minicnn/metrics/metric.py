@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
 
 from minicnn.autograd import Tensor
+from minicnn.backend import device
 from minicnn.errors import ConfigError, ShapeError
+from minicnn.kernels import capturing
 
 
 class Metric(ABC):
@@ -16,7 +21,16 @@ class Metric(ABC):
 
     ``Accuracy().update(logits, labels)`` is the metric of one batch; `merge` adds up those of
     several batches exactly, whatever their sizes.
+
+    In a step that is captured as a CUDA graph, `update` waits until someone asks for the values of
+    a replayed step, for metrics are computed on the host.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name, waiting in (("update", _waiting), ("merge", _refusing), ("result", _refusing)):
+            if name in vars(cls):
+                setattr(cls, name, waiting(vars(cls)[name]))
 
     @abstractmethod
     def update(self, *args: Any) -> Self:
@@ -72,6 +86,40 @@ class Metric(ABC):
 
     def _settings(self) -> tuple[Any, ...]:
         return ()
+
+
+def _waiting(update: Callable[..., Any]) -> Callable[..., Any]:
+    """Let an update, in a capture, be done whenever a replayed step's metrics are read."""
+
+    @functools.wraps(update)
+    def now_or_later(self: Metric, *args: Any, **kwargs: Any) -> Any:
+        recorder = capturing.recorder()
+        if recorder is None:
+            return update(self, *args, **kwargs)
+        if any(self is other for other in recorder.kept):
+            capturing.refuse("a metric is updated twice; make another one for each batch")
+        recorder.kept.append(self)
+        before = copy.deepcopy(vars(self))
+
+        def work() -> None:
+            vars(self).update(copy.deepcopy(before))
+            update(self, *args, **kwargs)
+
+        capturing.on_reading(work)
+        return self
+
+    return now_or_later
+
+
+def _refusing(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Refuse, in a capture, to ask a metric for what it will know only later."""
+
+    @functools.wraps(method)
+    def outside(self: Metric, *args: Any, **kwargs: Any) -> Any:
+        capturing.refuse(f"{type(self).__name__}.{method.__name__} is asked for inside the step")
+        return method(self, *args, **kwargs)
+
+    return outside
 
 
 class Mean(Metric):
@@ -143,4 +191,4 @@ def as_numpy(x: Any) -> np.ndarray:
     """Return the value of a Tensor, array, list or number as a NumPy array."""
     if isinstance(x, Tensor):
         return x.numpy()
-    return np.asarray(x.get() if hasattr(x, "__cuda_array_interface__") else x)
+    return device.as_numpy(x)

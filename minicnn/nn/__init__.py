@@ -1,5 +1,6 @@
 """Layers: what holds weights and is put together to nets."""
 
+from minicnn.backend.precision import mixed_precision
 from minicnn.nn import init, layers
 from minicnn.nn.activation import LeakyReLU, LogSoftmax, PReLU, ReLU, Sigmoid, Softmax, Tanh
 from minicnn.nn.adaptive_pooling import (
@@ -171,6 +172,7 @@ __all__ = [
     "init",
     "init_stream",
     "layers",
+    "mixed_precision",
     "random_key",
     "receptive_field",
     "scope",

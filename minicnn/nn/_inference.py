@@ -16,6 +16,7 @@ import numpy as np
 
 from minicnn.autograd import Tensor
 from minicnn.kernels import settings
+from minicnn.nn._parts import beside
 from minicnn.ops.block import conv_act, prepare_conv_act
 
 _SMALL = 1 << 16  # numbers of an image batch, and of the weights, for which it is worth it
@@ -34,17 +35,17 @@ def infer(layer: Any, x: Tensor, *geometry: Any) -> Tensor:
     known, call = _prepared.get(layer, (None, None))
     if key is not None and key == known:
         if call is None:  # the second time: there will be a third
-            call = prepare_conv_act(x, *_operands(layer), *geometry)
+            call = prepare_conv_act(x, *_operands(layer, x), *geometry)
             _prepared[layer] = key, call
         return call(x)
     if key is not None:
         _prepared[layer] = key, None
-    return conv_act(x, *_operands(layer), *geometry)
+    return conv_act(x, *_operands(layer, x), *geometry)
 
 
-def _operands(layer: Any) -> tuple[Any, Any, Any]:
+def _operands(layer: Any, x: Tensor) -> tuple[Any, ...]:
     norm = layer.normalizer
-    return layer.weight, layer.bias, None if norm is None else norm.affine()
+    return *beside(x, layer.weight, layer.bias), None if norm is None else norm.affine()
 
 
 def _key(layer: Any, x: Tensor, geometry: tuple[Any, ...]) -> tuple[Any, ...] | None:

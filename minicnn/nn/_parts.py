@@ -11,6 +11,7 @@ import numpy as np
 
 from minicnn.autograd import Tensor
 from minicnn.backend.device import get_device, to_device
+from minicnn.backend.precision import NARROW, is_mixed
 from minicnn.backend.random import Stream
 from minicnn.errors import ConfigError, DTypeError, ShapeError
 from minicnn.nn._calls import label
@@ -41,6 +42,18 @@ def check_input(
             f"{label(layer)}: x has {x.shape[1]} channels but the layer was made for {channels} "
             f"(x {x.shape}); make it for {x.shape[1]}, or look at the layer before it"
         )
+
+
+def narrowed(x: Tensor) -> Tensor:
+    """Return what a layer multiplies: x, or in mixed precision its numbers rounded to float16."""
+    return x.astype(NARROW) if is_mixed() and x.dtype == np.float32 else x
+
+
+def beside(x: Tensor, *parameters: Any) -> tuple[Any, ...]:
+    """Return parameters (None is none) as they are used beside x, in its type if that is mixed."""
+    if not is_mixed():
+        return parameters
+    return tuple(p if p is None or p.dtype == x.dtype else p.astype(x.dtype) for p in parameters)
 
 
 def count(op: str, name: str, value: Any) -> int:

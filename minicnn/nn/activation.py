@@ -8,7 +8,7 @@ from __future__ import annotations
 from minicnn import ops
 from minicnn.autograd import Tensor
 from minicnn.nn._parameter import Parameter
-from minicnn.nn._parts import check_input, count, make_parameter
+from minicnn.nn._parts import beside, check_input, count, make_parameter
 from minicnn.nn.arg_scope import configurable
 from minicnn.nn.init import constant
 from minicnn.nn.module import Module
@@ -100,7 +100,7 @@ class PReLU(Module):
         check_input(self, x, "(N, C, ...)", _ANY[2:], channels)
         if self.channels is None:
             self._set_channels(x.shape[1], x.device)
-        return ops.prelu(x, self.slope)
+        return ops.prelu(x, *beside(x, self.slope))
 
 
 class Tanh(Module):

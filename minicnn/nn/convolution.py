@@ -11,10 +11,19 @@ from minicnn import ops
 from minicnn.autograd import Tensor
 from minicnn.autograd.tensor import is_recording
 from minicnn.autograd.watching import watcher
+from minicnn.backend.precision import NARROW, is_mixed
 from minicnn.errors import ConfigError
 from minicnn.nn._calls import observer
 from minicnn.nn._inference import infer
-from minicnn.nn._parts import Activation, Normalizer, Weighted, check_input, count
+from minicnn.nn._parts import (
+    Activation,
+    Normalizer,
+    Weighted,
+    beside,
+    check_input,
+    count,
+    narrowed,
+)
 from minicnn.nn.arg_scope import configurable
 from minicnn.nn.init import Initializer, he_normal, zeros
 from minicnn.nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d
@@ -119,6 +128,7 @@ class Convolution(Weighted):
         check_input(self, x, IMAGES[self.axes], (self.axes + 2,), self.in_channels)
         if self.in_channels is None:
             self._set_in_channels(x.shape[1], x.device)
+        x = narrowed(x)
         block = self._block_for(x)
         return self._finish(self._convolve(x)) if block is None else block(x)
 
@@ -128,7 +138,7 @@ class Convolution(Weighted):
         normalizes = type(norm) is _NORMS[self.axes] and "forward" not in vars(norm)
         if (
             not (norm is None or (normalizes and not norm._forward_hooks))
-            or x.dtype != np.float32
+            or not _has_block(x)
             or type(self)._convolve is not Convolution._convolve
             or watcher.get() is not None
             or observer.get() is not None
@@ -144,8 +154,9 @@ class Convolution(Weighted):
         """Convolve, normalise by the batch's statistics and activate."""
         norm, geometry = self.normalizer, (self.stride, self.padding, self.dilation, self.groups)
         rectified = self.activation is ops.relu
+        (weight,) = beside(x, self.weight)
         z, mean, variance = conv_block(
-            x, self.weight, norm.gamma, norm.beta, norm.epsilon, *geometry, rectified
+            x, weight, norm.gamma, norm.beta, norm.epsilon, *geometry, rectified
         )
         norm.note(mean, variance, z.size // z.shape[1])
         return z if rectified or self.activation is None else self.activation(z)
@@ -158,9 +169,16 @@ class Convolution(Weighted):
 
     def _convolve(self, x: Tensor) -> Tensor:
         conv = _OPS[self.axes]
-        return conv(
-            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
-        )
+        weight, bias = beside(x, self.weight, self.bias)
+        return conv(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
+
+
+def _has_block(x: Tensor) -> bool:
+    """Tell whether there are kernels that do the whole layer for such x: in float16 on GPUs alone.
+
+    There the normaliser keeps its parameters in float32 beside it.
+    """
+    return x.dtype == np.float32 or (x.dtype == NARROW and is_mixed() and x.device != "cpu")
 
 
 class Conv1d(Convolution):

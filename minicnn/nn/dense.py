@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from minicnn import ops
 from minicnn.autograd import Tensor
-from minicnn.nn._parts import Activation, Normalizer, Weighted, check_input, count
+from minicnn.nn._parts import (
+    Activation,
+    Normalizer,
+    Weighted,
+    beside,
+    check_input,
+    count,
+    narrowed,
+)
 from minicnn.nn.arg_scope import configurable
 from minicnn.nn.init import Initializer, he_normal, zeros
 from minicnn.nn.module import Module
@@ -90,7 +98,8 @@ class Dense(Weighted):
         check_input(self, x, "(N, I)", (2,), self.in_features)
         if self.in_features is None:
             self._set_in_features(x.shape[1], x.device)
-        return self._finish(ops.dense(x, self.weight, self.bias))
+        x = narrowed(x)
+        return self._finish(ops.dense(x, *beside(x, self.weight, self.bias)))
 
 
 class Flatten(Module):

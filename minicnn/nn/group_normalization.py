@@ -6,7 +6,7 @@ from minicnn import ops
 from minicnn.autograd import Tensor
 from minicnn.backend.device import get_device
 from minicnn.errors import ConfigError
-from minicnn.nn._parts import check_input, count
+from minicnn.nn._parts import beside, check_input, count
 from minicnn.nn._rescaling import Rescaled
 from minicnn.nn.arg_scope import configurable
 from minicnn.nn.init import Initializer, ones, zeros
@@ -101,7 +101,8 @@ class GroupNorm(_OfChannels):
             ``gamma * (x - mean) / sqrt(variance + epsilon) + beta``.
         """
         self._check(x, "(N, C, ...)", _ANY[2:])
-        return ops.group_norm(x, self.groups, self.gamma, self.beta, self.epsilon)
+        gamma, beta = beside(x, self.gamma, self.beta)
+        return ops.group_norm(x, self.groups, gamma, beta, self.epsilon)
 
 
 class _InstanceNorm(_OfChannels):
@@ -134,7 +135,8 @@ class _InstanceNorm(_OfChannels):
             ``gamma * (x - mean) / sqrt(variance + epsilon) + beta``.
         """
         self._check(x, self._axes, self._ranks)
-        return ops.instance_norm(x, self.gamma, self.beta, self.epsilon)
+        gamma, beta = beside(x, self.gamma, self.beta)
+        return ops.instance_norm(x, gamma, beta, self.epsilon)
 
 
 class InstanceNorm2d(_InstanceNorm):

@@ -9,7 +9,7 @@ from minicnn.autograd import Tensor
 from minicnn.backend.device import get_device
 from minicnn.errors import ConfigError, ShapeError
 from minicnn.nn._calls import label
-from minicnn.nn._parts import check_input, count
+from minicnn.nn._parts import beside, check_input, count
 from minicnn.nn._rescaling import Rescaled
 from minicnn.nn.arg_scope import configurable
 from minicnn.nn.init import Initializer, ones, zeros
@@ -118,7 +118,8 @@ class LayerNorm(_OfVectors):
             If x has other lengths than the layer was made for.
         """
         self._check(x)
-        return ops.layer_norm(x, self.gamma, self.beta, self.axes, self.epsilon)
+        gamma, beta = beside(x, self.gamma, self.beta)
+        return ops.layer_norm(x, gamma, beta, self.axes, self.epsilon)
 
 
 class RMSNorm(_OfVectors):
@@ -183,4 +184,5 @@ class RMSNorm(_OfVectors):
             If x has other lengths than the layer was made for.
         """
         self._check(x)
-        return ops.rms_norm(x, self.gamma, self.axes, self.epsilon)
+        (gamma,) = beside(x, self.gamma)
+        return ops.rms_norm(x, gamma, self.axes, self.epsilon)

@@ -8,12 +8,13 @@ import numpy as np
 
 from minicnn import ops
 from minicnn.autograd import Tensor
-from minicnn.backend import Array, array_module
+from minicnn.backend import Array, kernels_for
 from minicnn.backend.device import get_device, to_device
 from minicnn.errors import ShapeError
 from minicnn.nn._calls import label, observer
 from minicnn.nn._parameter import Buffer, Parameter
 from minicnn.nn._parts import (
+    beside,
     check_initializers,
     check_input,
     count,
@@ -40,6 +41,7 @@ class _BatchNorm(Module):
     _axes: str
     _ranks: tuple[int, ...]
     _warned = False
+    _counted: Array | None = None  # what `updates` was when it was found not to be 0
 
     def _prepare(
         self,
@@ -99,10 +101,11 @@ class _BatchNorm(Module):
         check_input(self, x, self._axes, self._ranks, self.channels)
         if self.channels is None:
             self._set_channels(x.shape[1], x.device)
+        gamma, beta = beside(x, self.gamma, self.beta)
         if not self.training:
             self.warn_if_untouched()
             mean, variance = self.moving_mean.data, self.moving_variance.data
-            return ops.batch_norm_inference(x, self.gamma, self.beta, mean, variance, self.epsilon)
+            return ops.batch_norm_inference(x, gamma, beta, mean, variance, self.epsilon)
         values = x.size // x.shape[1]
         if values < 2:
             raise ShapeError(
@@ -110,7 +113,7 @@ class _BatchNorm(Module):
                 "one value has no spread to normalise by; train on batches of 2 or more "
                 "(batch(..., drop_remainder=True) leaves out a last one of 1), or call eval()"
             )
-        y, mean, variance = ops.batch_norm(x, self.gamma, self.beta, self.epsilon)
+        y, mean, variance = ops.batch_norm(x, gamma, beta, self.epsilon)
         self.note(mean, variance, values)
         return y
 
@@ -122,11 +125,11 @@ class _BatchNorm(Module):
         mean, scale, beta : ndarray of float64, shape (1, C)
             The layer is ``(x - mean) * scale + beta``.
         """
-        mean, variance, gamma, beta = (
-            t.data.astype(np.float64)[None]
-            for t in (self.moving_mean, self.moving_variance, self.gamma, self.beta)
+        mean, variance = self.moving_mean.data[None], self.moving_variance.data[None]
+        mean, _, scale, beta = kernels_for(mean).normalize_coefficients(
+            mean, variance, self.gamma.data, self.beta.data, self.epsilon
         )
-        return mean, gamma / (variance + self.epsilon) ** 0.5, beta
+        return mean, scale, beta
 
     def note(self, mean: Array, variance: Array, values: int) -> None:
         """Move the averages towards the statistics of a batch.
@@ -138,15 +141,19 @@ class _BatchNorm(Module):
         values : int
             How many values of each channel they were taken of, at least 2.
         """
-        unbiased = variance * (values / (values - 1))
-        for buffer, batch in ((self.moving_mean, mean), (self.moving_variance, unbiased)):
-            moved = self.decay * buffer.data + (1 - self.decay) * batch
-            buffer.data = moved.astype(buffer.dtype, copy=False)
-        self.updates.data = array_module(self.updates.data).asarray(self.updates.data + 1)
+        buffers = self.moving_mean, self.moving_variance, self.updates
+        old = (buffer.data for buffer in buffers)
+        moved = kernels_for(mean).move_averages(*old, mean, variance, self.decay, values)
+        for buffer, new in zip(buffers, moved, strict=True):
+            buffer.data = new
 
     def warn_if_untouched(self) -> None:
         """Warn, once, if the moving averages were never updated."""
-        if self._warned or observer.get() is not None or self.updates.item():
+        counted = self.updates.data
+        if self._warned or counted is self._counted or observer.get() is not None:
+            return
+        if counted.item():
+            self._counted = counted  # reading it makes the host wait for a GPU: not at every call
             return
         self._warned = True
         warnings.warn(

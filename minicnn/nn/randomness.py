@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from minicnn.backend.random import Stream
+from minicnn.errors import CaptureError
+from minicnn.kernels import capturing
 from minicnn.nn._calls import qualified_name
 
 if TYPE_CHECKING:
@@ -194,5 +196,19 @@ class CallStreams:
         qualified = qualified_name(layer)
         name = (qualified,) if qualified else self._name
         again = next(key.calls[name])
+        stream = self._stream(key, name, again)
+        if capturing.recorder() is None:
+            return stream
+        return stream.renewed_by(lambda: self._stream(_current_key(), name, again))
+
+    def _stream(self, key: _Key, name: Name, again: int) -> Stream:
+        """Return the stream of a step, for a call of the layer after so many others."""
         stream = Stream(key.seed, self._purpose, *name, key.step)
         return stream.child(again) if again else stream
+
+
+def _current_key() -> _Key:
+    key = _key.get()
+    if key is None:
+        raise CaptureError("replay: it has layers that draw; replay it inside random_key")
+    return key

@@ -6,7 +6,7 @@ from minicnn import ops
 from minicnn.autograd import Tensor
 from minicnn.errors import ConfigError
 from minicnn.nn._parameter import Parameter
-from minicnn.nn._parts import Activation, Normalizer
+from minicnn.nn._parts import Activation, Normalizer, beside
 from minicnn.nn.arg_scope import configurable
 from minicnn.nn.convolution import Convolution
 from minicnn.nn.init import Initializer, he_normal, zeros
@@ -65,10 +65,11 @@ class _Transposed(Convolution):
 
     def _convolve(self, x: Tensor) -> Tensor:
         transpose = _OPS[self.axes]
+        weight, bias = beside(x, self.weight, self.bias)
         return transpose(
             x,
-            self.weight,
-            self.bias,
+            weight,
+            bias,
             self.stride,
             self.padding,
             self.output_padding,

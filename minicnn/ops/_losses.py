@@ -6,22 +6,29 @@ import math
 from collections.abc import Callable
 from typing import Any, Literal
 
+import numpy as np
+
 from minicnn.autograd import Lifted, Tensor, differentiable, where
 from minicnn.backend import Array, array_module
 from minicnn.backend.device import device_of
+from minicnn.backend.precision import is_mixed
 from minicnn.errors import ConfigError, DeviceError, DTypeError, ShapeError
+from minicnn.kernels import capturing
 
 Reduction = Literal["mean", "sum", "none"]
 
 
 def floats(op: str, name: str, x: Any) -> Tensor:
-    """Return the argument called `name` as a Tensor of floats, or refuse it."""
+    """Return the argument called `name` as a Tensor of floats, or refuse it.
+
+    In mixed precision losses are computed in single precision.
+    """
     x = x if isinstance(x, Tensor) else Tensor(x)
     if x.dtype.kind != "f":
         raise DTypeError(
             f"{op}: needs float {name}, got {x.dtype} of shape {x.shape}; use .astype('float32')"
         )
-    return x
+    return wide(x) if is_mixed() else x
 
 
 def wide(x: Tensor) -> Tensor:
@@ -64,14 +71,17 @@ def like(
 def check_range(op: str, name: str, x: Tensor, low: float, high: float | None) -> None:
     """Refuse numbers outside of [low, high], and NaN."""
     inside = x.data >= low if high is None else (x.data >= low) & (x.data <= high)
-    if not inside.all():
+
+    def explain() -> ConfigError:
         xp = array_module(x.data)
         at = tuple(int(i[0]) for i in xp.nonzero(xp.atleast_1d(~inside)))[: x.ndim]
         limits = f"at least {low}" if high is None else f"from {low} to {high}"
-        raise ConfigError(
+        return ConfigError(
             f"{op}: {name} must be {limits}, got {float(x.data[at])} at {at} (shape {x.shape}); "
             "mend them before the loss"
         )
+
+    capturing.raise_if(~inside, explain)
 
 
 def element_weights(op: str, name: str, weights: Any, x: Tensor) -> Array | None:
@@ -153,16 +163,21 @@ def reduced(
     return losses if losses.dtype == dtype else losses.astype(dtype)
 
 
-def divisor(reduction: Reduction, weights: Array) -> float | None:
+def divisor(reduction: Reduction, weights: Array) -> Any:
     """Return by what the sum of losses, weighted so, is divided; None if they are not summed.
 
-    Where nothing counts it is infinite: the mean is 0, and so are its gradients.
+    Where nothing counts it is infinite: the mean is 0, and so are its gradients. It is a float, or
+    a number that stays on the GPU.
     """
     if reduction == "none":
         return None
     if reduction == "sum":
         return 1.0
-    return float(weights.sum(dtype="float64")) or math.inf
+    total = weights.sum(dtype="float64")
+    xp = array_module(total)
+    if xp is np:
+        return float(total) or math.inf
+    return xp.where(total == 0, math.inf, total)  # the host need not wait
 
 
 def of_elements(
@@ -188,6 +203,7 @@ def class_labels(
     Returns the scores as a Tensor; the labels, with 0 where they are ignored; and which count.
     """
     scores = scores if isinstance(scores, Tensor) else Tensor(scores)
+    scores = wide(scores) if is_mixed() else scores
     xp = array_module(scores.data)
     wanted = beside(op, "labels", labels, scores.data)
     if scores.ndim < 2 or wanted.shape != (scores.shape[0], *scores.shape[2:]):
@@ -205,18 +221,25 @@ def class_labels(
         )
     counts = xp.ones(wanted.shape, bool) if ignore_label is None else wanted != ignore_label
     wrong = counts & ((wanted < 0) | (wanted >= classes))
-    if wrong.any():
+
+    def explain() -> ConfigError:
         at = tuple(int(i[0]) for i in xp.nonzero(wrong))
-        raise ConfigError(
+        return ConfigError(
             f"{op}: label {int(wanted[at])} at {at} is outside 0 ... {classes - 1} ({name} "
             f"{scores.shape}); mend the labels, or pass ignore_label={int(wanted[at])}"
         )
-    return scores, xp.where(counts, wanted, 0), counts
+
+    capturing.raise_if(wrong, explain)
+    valid = counts
+    if capturing.recorder() is not None:  # until someone looks, wrong ones must do no harm
+        valid = counts & ~wrong
+    return scores, xp.where(valid, wanted, 0), counts
 
 
 def without_ignored(scores: Tensor, counts: Array) -> Tensor:
     """Return the scores with 0 where ignored: those may be NaN, and must not reach a gradient."""
-    return scores if counts.all() else where(counts[:, None], scores, 0.0)
+    captured = capturing.recorder() is not None  # which of the two it is may change
+    return scores if not captured and counts.all() else where(counts[:, None], scores, 0.0)
 
 
 def one_hot_mask(labels: Array, counts: Array, classes: int) -> Array:

@@ -105,6 +105,25 @@ def places_by_rows(op: str, x: Tensor, indices: Indices, batch_dims: int) -> tup
     return xp.broadcast_to(places, numbers.shape[:-1]), end
 
 
+def extremes_at(x: Array, updates: Array, places: Array, reduction: str) -> Array:
+    """Return x with the largest (or smallest) of each row and its updates."""
+    xp = array_module(x)
+    put = {"max": xp.maximum, "min": xp.minimum}[reduction].at
+    # CuPy compares what CUDA's atomics do: no halves, and of 64-bit whole numbers unsigned ones.
+    if x.dtype == np.float16:
+        y = x.astype(np.float32)
+        put(y, places, updates.astype(np.float32))
+        return y.astype(x.dtype)
+    if xp is np or x.dtype.kind == "f":
+        y = x.copy()
+        put(y, places, updates)
+        return y
+    lowest = np.uint64(1 << 63)  # with it added, the order of unsigned numbers is that of signed
+    y = x.astype(np.int64).view(np.uint64) + lowest
+    put(y, places, updates.astype(np.int64).view(np.uint64) + lowest)
+    return (y - lowest).view(np.int64).astype(x.dtype)
+
+
 def last_of_each(places: Array) -> Array:
     """Return where each place is named for the last time."""
     xp = array_module(places)

@@ -12,9 +12,10 @@ from typing import Any
 
 from minicnn.autograd import Lifted, Tensor, differentiable, grad
 from minicnn.autograd.tensor import is_recording, walk_number
-from minicnn.backend import Array, array_module, kernels_for
+from minicnn.backend import Array, kernels_for
+from minicnn.backend.precision import NARROW
 from minicnn.errors import ShapeError
-from minicnn.ops._standardize import check_epsilon, check_operands
+from minicnn.ops._standardize import check_devices, check_epsilon, check_operands
 from minicnn.ops._windows import Ints, Padding
 from minicnn.ops.activation import relu
 from minicnn.ops.convolution import conv1d, conv2d, conv3d, prepare
@@ -49,7 +50,7 @@ def conv_block(
     weight : Tensor, shape (O, C / groups, K), (..., KH, KW) or (..., KD, KH, KW)
         The filters.
     gamma, beta : Tensor, shape (O,)
-        Scale and shift of each output channel.
+        Scale and shift of each output channel; beside x of float16 they may be wider.
     epsilon : float, default 1e-5
         Keeps the division defined.
     stride, padding, dilation, groups
@@ -200,6 +201,7 @@ class _Saved:
         x, weight, gamma, beta = operands
         epsilon, *geometry = self.options
         y = _CONVOLUTIONS[x.ndim - 2](x, weight, None, *geometry)
+        gamma, beta = (t if t.dtype == y.dtype else t.astype(y.dtype) for t in (gamma, beta))
         v, _, _ = batch_norm(y, gamma, beta, epsilon)
         return relu(v) if self.rectified else v
 
@@ -216,9 +218,8 @@ def _conv_block(x: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, saved: _
     k = kernels_for(x.data)
     y, mean, var = k.conv_moments(x.data, weight.data, out_size, window, groups)
     saved.mean, saved.variance = mean, var
-    rstd = 1.0 / array_module(var).sqrt(var + epsilon)
-    scale = gamma.data * rstd
-    normal = mean, scale, beta.data.astype(scale.dtype)[None]
+    _, rstd, scale, shift = k.normalize_coefficients(mean, var, gamma.data, beta.data, epsilon)
+    normal = mean, scale, shift
     z = k.normalize_act(y, *normal, rectified)
 
     # With v = scale * (y - mean) + beta, g = dL/dv = dL/dz where v > 0, M values in a channel and
@@ -230,13 +231,13 @@ def _conv_block(x: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, saved: _
 
     def gradients(grad_z: Array) -> dict[str, Array]:
         s, p = k.normalize_act_sums(grad_z, y, *normal, rectified)
-        size = y.size // max(y.shape[1], 1)
-        slopes = scale, -scale * rstd**2 * p / size, -scale * s / size
+        count = y.size // max(y.shape[1], 1)
+        b, c, grad_gamma, grad_beta = k.normalize_slopes(s, p, scale, rstd, count, gamma.dtype)
+        slopes = scale, b, c
         grad_x, grad_weight = k.conv_block_grad(
             grad_z, y, x.data, weight.data, normal, slopes, rectified, window, groups, wanted
         )
-        found = {"gamma": (p * rstd)[0].astype(y.dtype), "beta": s[0].astype(y.dtype)}
-        return found | {"x": grad_x, "weight": grad_weight}
+        return {"x": grad_x, "weight": grad_weight, "gamma": grad_gamma, "beta": grad_beta}
 
     def pull_back(i: int, name: str) -> Any:
         def pulled(grad_z: Tensor) -> Tensor:
@@ -259,7 +260,12 @@ def _check(
             f"conv_block: gamma {gamma.shape} and beta {beta.shape} do not fit x {x.shape} and "
             f"weight {weight.shape}; give {weight.shape[0]} values, one for each output channel"
         )
-    check_operands("conv_block", x=x, weight=weight, gamma=gamma, beta=beta)
+    if x.dtype == NARROW:  # in mixed precision the normaliser keeps its own type
+        check_operands("conv_block", x=x, weight=weight)
+        check_operands("conv_block", gamma=gamma, beta=beta)
+        check_devices("conv_block", x=x, weight=weight, gamma=gamma, beta=beta)
+    else:
+        check_operands("conv_block", x=x, weight=weight, gamma=gamma, beta=beta)
     values = len(x)
     for length in out_size:
         values *= length

@@ -13,10 +13,12 @@ Klambauer et al., "Self-normalizing neural networks", NeurIPS 2017 (alpha).
 
 from __future__ import annotations
 
+import math
 from numbers import Real
+from typing import Any
 
-from minicnn.autograd import Tensor, composed
-from minicnn.backend import Array, array_module
+from minicnn.autograd import Lifted, Tensor, composed, differentiable
+from minicnn.backend import array_module, kernels_for
 from minicnn.backend.random import Stream
 from minicnn.errors import ConfigError, DTypeError, ShapeError
 
@@ -55,7 +57,7 @@ def dropout(x: Tensor, rate: float, stream: Stream) -> Tensor:
         If x is not of floats.
     """
     x = _checked("dropout", x, rate, stream)
-    return _drop(x, rate, stream, x.shape)
+    return _drop(x, rate, stream, x.ndim)
 
 
 @composed
@@ -95,11 +97,13 @@ def alpha_dropout(x: Tensor, rate: float, stream: Stream) -> Tensor:
     x = _checked("alpha_dropout", x, rate, stream)
     if rate == 0:
         return x
-    kept = _kept(x, rate, stream, x.shape)
+    counter, spread = _draw(x, stream, x.ndim)
+    ones = array_module(x.data).ones(x.shape, x.dtype)
+    kept = kernels_for(ones).drop(ones, counter, float(rate), 1.0, spread)
     scale = ((1 - rate) * (1 + rate * _SATURATED**2)) ** -0.5
     shift = -scale * rate * _SATURATED
     number = x.dtype.type
-    dropped = ~kept * number(scale * _SATURATED) + number(shift)
+    dropped = (1 - kept) * number(scale * _SATURATED) + number(shift)
     return x * Tensor(kept * number(scale)) + Tensor(dropped)
 
 
@@ -137,18 +141,28 @@ def spatial_dropout(x: Tensor, rate: float, stream: Stream) -> Tensor:
     x = _checked("spatial_dropout", x, rate, stream)
     if x.ndim < 2:
         raise ShapeError(f"spatial_dropout: needs channels (N, C, ...), got shape {x.shape}")
-    return _drop(x, rate, stream, (*x.shape[:2], *(1,) * (x.ndim - 2)))
+    return _drop(x, rate, stream, 2)
 
 
-def _drop(x: Tensor, rate: float, stream: Stream, shape: tuple[int, ...]) -> Tensor:
+def _drop(x: Tensor, rate: float, stream: Stream, lead: int) -> Tensor:
+    """Drop with one random number for each place of the first `lead` axes."""
     if rate == 0:
         return x
-    return x * Tensor(_kept(x, rate, stream, shape) * x.dtype.type(1.0 / (1.0 - rate)))
+    counter, spread = _draw(x, stream, lead)
+    return _dropped(x, counter, float(rate), 1.0 / (1.0 - rate), spread)
 
 
-def _kept(x: Tensor, rate: float, stream: Stream, shape: tuple[int, ...]) -> Array:
-    """Draw which elements (or channels) stay."""
-    return array_module(x.data).asarray(stream.uniform(shape, dtype="float32") >= rate)
+def _draw(x: Tensor, stream: Stream, lead: int) -> tuple[Any, int]:
+    """Take random numbers; return where they begin, and how many elements share one."""
+    return stream.take(math.prod(x.shape[:lead])), max(1, math.prod(x.shape[lead:]))
+
+
+# y = m * scale * x, where the random m is 0 or 1, is linear in x, and dL/dx = m * scale * dL/dy:
+# the same map, for which the same m is made again from its counter.
+@differentiable
+def _dropped(x: Tensor, counter: Any, rate: float, scale: float, spread: int) -> Lifted:
+    y = kernels_for(x.data).drop(x.data, counter, rate, scale, spread)
+    return y, (lambda grad_y: _dropped(grad_y, counter, rate, scale, spread),)
 
 
 def _checked(op: str, x: Tensor, rate: float, stream: Stream) -> Tensor:

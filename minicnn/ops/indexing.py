@@ -27,6 +27,7 @@ from minicnn.backend import Array, array_module, kernels_for
 from minicnn.errors import ConfigError, DTypeError, ShapeError
 from minicnn.ops._places import (
     Indices,
+    extremes_at,
     first,
     indices_of,
     last_of_each,
@@ -328,9 +329,7 @@ def _replace_rows(x: Tensor, updates: Tensor, places: Array) -> Lifted:
 # The gradient goes to those that equal the result, in equal shares.
 @differentiable
 def _extreme_rows(x: Tensor, updates: Tensor, places: Array, reduction: str) -> Lifted:
-    xp = array_module(x.data)
-    y = x.data.copy()
-    {"max": xp.maximum, "min": xp.minimum}[reduction].at(y, places, updates.data)
+    y = extremes_at(x.data, updates.data, places, reduction)
 
     def shares() -> tuple[Array, Array]:
         x_wins, u_wins = (a == b for a, b in ((x.data, y), (updates.data, y[places])))

@@ -8,6 +8,8 @@ float16 is computed in float32.
 
 from __future__ import annotations
 
+from typing import Any
+
 from minicnn.autograd import Lifted, Tensor, composed, differentiable, exp, log, where
 from minicnn.autograd.tensor import is_recording
 from minicnn.backend import Array, array_module, kernels_for
@@ -99,7 +101,8 @@ def sparse_softmax_cross_entropy(
     x = wide(logits)
     weights = label_weights(op, "logits", class_weights, x, wanted, counts)
     share = divisor(reduction, weights)
-    losses = _of_labels(without_ignored(x, counts), wanted, weights, float(label_smoothing), share)
+    x = x if ignore_label is None else without_ignored(x, counts)
+    losses = _of_labels(x, wanted, weights, float(label_smoothing), share)
     return losses if losses.dtype == logits.dtype else losses.astype(logits.dtype)
 
 
@@ -107,16 +110,13 @@ def sparse_softmax_cross_entropy(
 #     L = w (log sum_k e**x_k - sum_k t_k x_k),   dL/dx = w (softmax(x) - t);
 # each loss is divided by the share that the reduction gives it, and they are summed up.
 @differentiable
-def _of_labels(
-    x: Tensor, labels: Array, weights: Array, smoothing: float, share: float | None
-) -> Lifted:
+def _of_labels(x: Tensor, labels: Array, weights: Array, smoothing: float, share: Any) -> Lifted:
     kernels, xp = kernels_for(x.data), array_module(x.data)
-    log_p = kernels.log_softmax(x.data, 1)
-    losses = kernels.cross_entropy(log_p, labels, weights, smoothing)
+    losses, log_p = kernels.softmax_cross_entropy(x.data, labels, weights, smoothing)
     y = losses if share is None else xp.asarray(losses.sum(dtype="float64") / share, x.dtype)
 
     def grad_x(grad_y: Tensor) -> Tensor:
-        factors = weights if share is None else weights / weights.dtype.type(share)
+        factors = weights if share is None else weights / _of_type(share, weights.dtype)
         if not is_recording():
             rows = factors * grad_y.data
             return Tensor(kernels.cross_entropy_grad(rows, log_p, labels, smoothing))
@@ -126,6 +126,11 @@ def _of_labels(
         return rows * (softmax(x, axis=1) - Tensor(smooth))
 
     return y, (grad_x,)
+
+
+def _of_type(number: Any, dtype: Any) -> Any:
+    """Return a float, or an array of one number, as one of another type."""
+    return number.astype(dtype) if hasattr(number, "astype") else dtype.type(number)
 
 
 @composed

@@ -10,11 +10,9 @@ import math
 import operator
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from minicnn.autograd import Lifted, Tensor, broadcast_to, composed, differentiable, reshape, sum_to
 from minicnn.autograd.tensor import walk_number
-from minicnn.backend import Array, array_module, kernels_for
+from minicnn.backend import Array, kernels_for
 from minicnn.errors import ConfigError, ShapeError
 from minicnn.ops._standardize import Standardized, check_devices, check_epsilon, check_operands
 
@@ -232,17 +230,34 @@ class _Saved(NamedTuple):
     """What the three gradients of a call have in common."""
 
     sharing: _Sharing
-    mean: Array  # (I, C), float64
+    gamma: Tensor | None
+    mean: Array  # (I, C), float64, as the others
     rstd: Array
-    last: list[Any]  # which dL/dy in which walk, and its sums
+    scale: Array
+    last: list[Any]  # which dL/dy in which walk, and what follows from it
 
-    def sums(self, grad_y: Tensor, x: Tensor) -> tuple[Array, Array]:
-        """Return the sums of dL/dy and of dL/dy * (x - mean) over each channel, (I, C)."""
+    def of(self, grad_y: Tensor, x: Tensor) -> tuple[Array, ...]:
+        """Return what `_found` does, which all three gradients need, and look for it once."""
         of = id(grad_y), walk_number()  # in one walk, ids last
         if not of[1] or not self.last or self.last[0] != of:
-            sums = kernels_for(x.data).normalize_sums(grad_y.data, x.data, self.mean)
-            self.last[:] = of, sums
+            self.last[:] = of, self._found(grad_y.data, x.data)
         return self.last[1]
+
+    # With z = (x - mean) * rstd, x moves y directly and through the mean and the variance of its
+    # group (Ioffe and Szegedy, section 3); M values share them, and v = gamma * dL/dy:
+    #     dL/dx = rstd * (v - sum v / M - z * sum(v z) / M)
+    # dL/dgamma = sum of dL/dy * z, and dL/dbeta = sum of dL/dy, over the images as well.
+    def _found(self, grad_y: Array, x: Array) -> tuple[Array, ...]:
+        """Return b, c of dL/dx = scale * dL/dy + b * (x - mean) + c; dL/dgamma and dL/dbeta."""
+        k, sharing, rstd = kernels_for(x), self.sharing, self.rstd
+        total, product = k.normalize_sums(grad_y, x, self.mean)
+        size = x.size // max(total.size, 1)  # values of a channel
+        if len(rstd) == 1 and sharing.groups == x.shape[1]:
+            return k.normalize_slopes(total, product, self.scale, rstd, size, x.dtype)
+        gamma = 1 if self.gamma is None else self.gamma.data
+        a_v, a_vz = sharing.average(gamma * total), sharing.average(gamma * product)
+        slopes = -(rstd**3) * a_vz / size, -rstd * a_v / size
+        return *slopes, *(a.sum(axis=0).astype(x.dtype) for a in (product * rstd, total))
 
 
 @differentiable
@@ -254,11 +269,10 @@ def _normalize(
     mean: Array,
     var: Array,
 ) -> Lifted:
-    rstd = 1.0 / array_module(var).sqrt(var + sharing.epsilon)
-    scale = rstd if gamma is None else gamma.data * rstd
-    shift = array_module(var).zeros_like(rstd) + (0 if beta is None else beta.data)
-    y = kernels_for(x.data).normalize(x.data, mean, scale, shift)
-    saved = _Saved(sharing, mean, rstd, [])
+    k, *known = kernels_for(x.data), *(None if t is None else t.data for t in (gamma, beta))
+    _, rstd, scale, shift = k.normalize_coefficients(mean, var, *known, sharing.epsilon)
+    y = k.normalize(x.data, mean, scale, shift)
+    saved = _Saved(sharing, gamma, mean, rstd, scale, [])
     return y, (
         lambda grad_y: _grad_x(grad_y, x, gamma, saved),
         lambda grad_y: _grad_gamma(grad_y, x, saved),
@@ -266,19 +280,11 @@ def _normalize(
     )
 
 
-# With z = (x - mean) * rstd, x moves y directly and through the mean and the variance of its
-# group (Ioffe and Szegedy, section 3); M values share them, and v = gamma * dL/dy:
-#     dL/dx = rstd * (v - sum v / M - z * sum(v z) / M)
 @differentiable
 def _grad_x(grad_y: Tensor, x: Tensor, gamma: Tensor | None, saved: _Saved) -> Lifted:
-    sharing, mean, rstd, _ = saved
-    total, product = saved.sums(grad_y, x)
-    size = x.size // max(total.size, 1)  # values of a channel
-    scale = rstd if gamma is None else gamma.data * rstd
-    a_v, a_vz = (sharing.average(s if gamma is None else gamma.data * s) for s in (total, product))
-    y = kernels_for(x.data).normalize_grad_x(
-        grad_y.data, x.data, mean, scale, -(rstd**3) * a_vz / size, -rstd * a_v / size
-    )
+    sharing = saved.sharing
+    b, c, *_ = saved.of(grad_y, x)
+    y = kernels_for(x.data).normalize_grad_x(grad_y.data, x.data, saved.mean, saved.scale, b, c)
 
     def weighted(t: Tensor) -> Tensor:
         folded = sharing.fold(t)
@@ -301,11 +307,10 @@ def _grad_x(grad_y: Tensor, x: Tensor, gamma: Tensor | None, saved: _Saved) -> L
     return y, (grad_grad_y, grad_x, grad_gamma)
 
 
-# dL/dgamma = sum of dL/dy * z
 @differentiable
 def _grad_gamma(grad_y: Tensor, x: Tensor, saved: _Saved) -> Lifted:
     sharing = saved.sharing
-    y = (saved.sums(grad_y, x)[1] * saved.rstd).sum(axis=0).astype(x.dtype)
+    y = saved.of(grad_y, x)[2]
 
     def grad_grad_y(u: Tensor) -> Tensor:
         return reshape(sharing.standardized(x).z * sharing.row(u, x.ndim), x.shape)
@@ -317,11 +322,10 @@ def _grad_gamma(grad_y: Tensor, x: Tensor, saved: _Saved) -> Lifted:
     return y, (grad_grad_y, grad_x)
 
 
-# dL/dbeta = sum of dL/dy
 @differentiable
 def _grad_beta(grad_y: Tensor, x: Tensor, saved: _Saved) -> Lifted:
     row, shape = (-1, *(1,) * (x.ndim - 2)), x.shape
-    y = saved.sums(grad_y, x)[0].sum(axis=0).astype(x.dtype)
+    y = saved.of(grad_y, x)[3]
     return y, (lambda u: broadcast_to(reshape(u, row), shape),)
 
 
@@ -375,30 +379,31 @@ def batch_norm_inference(
                 f"{op}: {name} has shape {statistic.shape}, x {x.shape} needs {x.shape[1:2]}"
             )
     check_devices(op, x=x, mean=mean, var=var)
-    wide_mean, wide_var = (np.float64(1) * a for a in (mean, var))
-    return _batch_norm_inference(x, gamma, beta, wide_mean, wide_var, check_epsilon(op, epsilon))
+    return _batch_norm_inference(x, gamma, beta, mean, var, check_epsilon(op, epsilon))
 
 
 @differentiable
 def _batch_norm_inference(
     x: Tensor, gamma: Tensor, beta: Tensor, mean: Array, var: Array, epsilon: float
 ) -> Lifted:
-    rstd = 1.0 / array_module(var).sqrt(var + epsilon)
-    scale, shift = gamma.data * rstd, beta.data.astype(rstd.dtype)
-    y = kernels_for(x.data).normalize(x.data, mean[None], scale[None], shift[None])
+    k, given = kernels_for(x.data), (mean[None], var[None], gamma.data, beta.data)
+    wide_mean, rstd, scale, shift = k.normalize_coefficients(*given, epsilon)
+    y = k.normalize(x.data, wide_mean, scale, shift)
     row = (1, -1, *(1,) * (x.ndim - 2))
-    # The mean in two parts, so that rounding it to x's type loses nothing of x - mean.
-    centre = mean.astype(x.dtype)
-    constants = (rstd, centre, centre.astype(mean.dtype) - mean)
-    constant_rstd, near, rest = (Tensor(a.astype(x.dtype).reshape(row)) for a in constants)
+
+    def constant(values: Array) -> Tensor:
+        return Tensor(values.astype(x.dtype).reshape(row))
 
     # One affine map: dL/dx = dL/dy * gamma * rstd
     def grad_x(grad_y: Tensor) -> Tensor:
-        return grad_y * (gamma.reshape(row) * constant_rstd)
+        return grad_y * (gamma.reshape(row) * constant(rstd))
 
     # dL/dgamma = sum of dL/dy * (x - mean) * rstd
     def grad_gamma(grad_y: Tensor) -> Tensor:
-        return _over_channels(grad_y * ((x - near + rest) * constant_rstd))
+        # The mean in two parts, so that rounding it to x's type loses nothing of x - mean.
+        centre = wide_mean.astype(x.dtype)
+        near, rest = constant(centre), constant(centre - wide_mean)
+        return _over_channels(grad_y * ((x - near + rest) * constant(rstd)))
 
     return y, (grad_x, grad_gamma, _over_channels)
 

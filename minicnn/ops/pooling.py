@@ -183,7 +183,7 @@ def _max_pool(
 def largest_of(x: Tensor, spans: Spans, return_indices: bool) -> Any:
     """Return the largest value of each window, and where it stands if that is wanted."""
     y, winner = kernels_for(x.data).max_pool(x.data, spans)
-    pooled = _won(x, y, winner)
+    pooled = _won(x, y, winner, spans)
     return (pooled, Tensor(winner.astype(np.int64))) if return_indices else pooled
 
 
@@ -191,9 +191,9 @@ def largest_of(x: Tensor, spans: Spans, return_indices: bool) -> Any:
 #     dL/dx[i] = sum of dL/dy[o] over the windows o that pixel i won.
 # Windows overlap when stride < size, hence a sum and not an assignment.
 @differentiable
-def _won(x: Tensor, y: Array, winner: Array) -> Lifted:
+def _won(x: Tensor, y: Array, winner: Array, spans: Spans) -> Lifted:
     image_shape = x.shape
-    return y, (lambda grad_y: _max_unpool(grad_y, winner, image_shape),)
+    return y, (lambda grad_y: _max_unpool(grad_y, winner, image_shape, spans),)
 
 
 @composed
@@ -321,24 +321,26 @@ def _unpool(rank: int, x: Tensor, indices: Any, image_shape: tuple[int, ...]) ->
             f"{op}: indices from {at.min()} to {at.max()} are not all places 0 ... {pixels - 1} "
             f"of an image {shape}; give the shape of what was pooled"
         )
-    return _max_unpool(x, at.astype(np.int32, copy=False), shape)
+    return _max_unpool(x, at.astype(np.int32, copy=False), shape, None)
 
 
 @differentiable
-def _max_unpool(x: Tensor, winner: Array, image_shape: tuple[int, ...]) -> Lifted:
-    """Put values back to winners that are known to be right."""
-    y = kernels_for(x.data).max_unpool(x.data, winner, image_shape)
+def _max_unpool(
+    x: Tensor, winner: Array, image_shape: tuple[int, ...], spans: Spans | None
+) -> Lifted:
+    """Put values back to winners that are known to be right; within their windows, if known."""
+    y = kernels_for(x.data).max_unpool(x.data, winner, image_shape, spans)
     # x[o] is a summand of y[winner[o]]: dL/dx[o] = dL/dy[winner[o]]
-    return y, (lambda grad_y: _take_winners(grad_y, winner),)
+    return y, (lambda grad_y: _take_winners(grad_y, winner, spans),)
 
 
 @differentiable
-def _take_winners(x: Tensor, winner: Array) -> Lifted:
+def _take_winners(x: Tensor, winner: Array, spans: Spans | None) -> Lifted:
     """Read the pixels that won: the transpose of `_max_unpool`."""
     image_shape = x.shape
     y = kernels_for(x.data).take_winners(x.data, winner)
     # y[o] = x[winner[o]]: dL/dx[i] = sum of dL/dy[o] over the windows o that pixel i won
-    return y, (lambda grad_y: _max_unpool(grad_y, winner, image_shape),)
+    return y, (lambda grad_y: _max_unpool(grad_y, winner, image_shape, spans),)
 
 
 def images(op: str, rank: int, x: Tensor) -> Tensor:

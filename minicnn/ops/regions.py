@@ -281,7 +281,7 @@ def _max_pool_cells(x: Tensor, windows: Array, images: Array, grid: tuple[int, .
     # Each output copies one pixel, y[r,o] = x[image r, winner[r,o]], so by the chain rule
     #     dL/dx[n,i] = sum of dL/dy[r,o] over the cells o of image n's regions that pixel i won.
     def grad_x(grad_y: Tensor) -> Tensor:
-        return _roi_max_unpool(grad_y, winner, images, image_shape)
+        return _roi_max_unpool(grad_y, winner, images, (rows, columns), image_shape)
 
     return y, (grad_x,)
 
@@ -289,17 +289,17 @@ def _max_pool_cells(x: Tensor, windows: Array, images: Array, grid: tuple[int, .
 # The two are each other's transpose: one puts values to the winners' places, the other reads there.
 @differentiable
 def _roi_max_unpool(
-    x: Tensor, winner: Array, images: Array, image_shape: tuple[int, ...]
+    x: Tensor, winner: Array, images: Array, grid: tuple[Table, Table], image_shape: tuple[int, ...]
 ) -> Lifted:
-    y = kernels_for(x.data).roi_max_unpool(x.data, winner, images, image_shape)
-    return y, (lambda grad_y: _roi_take_winners(grad_y, winner, images),)
+    y = kernels_for(x.data).roi_max_unpool(x.data, winner, images, *grid, image_shape)
+    return y, (lambda grad_y: _roi_take_winners(grad_y, winner, images, grid),)
 
 
 @differentiable
-def _roi_take_winners(x: Tensor, winner: Array, images: Array) -> Lifted:
+def _roi_take_winners(x: Tensor, winner: Array, images: Array, grid: tuple[Table, Table]) -> Lifted:
     image_shape = x.shape
     y = kernels_for(x.data).roi_take_winners(x.data, winner, images)
-    return y, (lambda grad_y: _roi_max_unpool(grad_y, winner, images, image_shape),)
+    return y, (lambda grad_y: _roi_max_unpool(grad_y, winner, images, grid, image_shape),)
 
 
 @composed

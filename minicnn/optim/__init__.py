@@ -1,8 +1,9 @@
-"""Optimisers, learning-rate schedules and gradient clipping."""
+"""Optimisers, learning-rate schedules, gradient clipping and loss scaling."""
 
 from minicnn.optim.adam import Adam, AdamW
 from minicnn.optim.clipping import clip_gradient_values, clip_gradients
 from minicnn.optim.groups import decay_groups
+from minicnn.optim.loss_scaling import LossScaler
 from minicnn.optim.optimizer import Optimizer
 from minicnn.optim.schedules import (
     Constant,
@@ -20,6 +21,7 @@ __all__ = [
     "AdamW",
     "Constant",
     "Cosine",
+    "LossScaler",
     "OneCycle",
     "Optimizer",
     "Schedule",

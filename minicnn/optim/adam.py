@@ -8,6 +8,7 @@ import numpy as np
 
 from minicnn.backend import Array, kernels_for
 from minicnn.errors import ConfigError
+from minicnn.kernels import capturing
 from minicnn.optim.optimizer import Optimizer, Slots, check_range, slot_like
 from minicnn.optim.schedules import Schedule
 
@@ -48,6 +49,7 @@ class Adam(Optimizer):
     """
 
     _decoupled = False
+    _multiplies = True
 
     def __init__(
         self,
@@ -94,21 +96,29 @@ class Adam(Optimizer):
         learning_rate: float,
         group: dict[str, Any],
     ) -> None:
-        for s in slots:
-            s["updates"] += 1
+        def count() -> None:
+            for s in slots:
+                s["updates"] += 1
+
+        def step_of(s: Slots) -> int:
+            step: int = capturing.later(lambda: int(s["updates"]) + 1, "the number of the step")
+            return step
+
         kernels_for(weights[0]).adam_update(
             weights,
             grads,
             [s["mean"] for s in slots],
             [s["square"] for s in slots],
-            [int(s["updates"]) for s in slots],
+            [step_of(s) for s in slots],
             learning_rate=learning_rate,
             beta1=group["betas"][0],
             beta2=group["betas"][1],
             epsilon=group["epsilon"],
             weight_decay=group["weight_decay"],
             decoupled=self._decoupled,
+            factor=self._factor,
         )
+        capturing.afterwards(count)
 
 
 class AdamW(Adam):

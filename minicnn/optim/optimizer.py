@@ -14,11 +14,13 @@ import numpy as np
 from minicnn.autograd import Tensor
 from minicnn.backend import Array, array_module
 from minicnn.errors import CheckpointError, ConfigError, ShapeError
-from minicnn.optim.clipping import clip_gradients
+from minicnn.kernels import capturing
+from minicnn.optim.clipping import DeviceClipping, clip_gradients
 from minicnn.optim.schedules import Schedule, as_schedule
 
 Named = tuple[str, Tensor]
 Slots = dict[str, Array]
+_LOOK_EVERY = 50  # steps: how often the host waits, to see whether a clipped gradient was finite
 
 
 class Optimizer(ABC):
@@ -49,6 +51,8 @@ class Optimizer(ABC):
         If a parameter or a setting makes no sense.
     """
 
+    _multiplies = False  # whether `_update` multiplies gradients by `factor`
+
     def __init__(
         self,
         params: Any,
@@ -63,6 +67,8 @@ class Optimizer(ABC):
             raise ConfigError(f"{self._kind}: clip_norm is {clip_norm!r}; give a number above 0")
         self.clip_norm = clip_norm
         self.step_count = 0
+        self._factor: Array | None = None  # what kernels multiply gradients by; None: 1
+        self._clipping = DeviceClipping()
         self.groups = [self._group(g, options) for g in _as_groups(params, self._kind)]
         _name_all(self.groups, self._kind)
         self._slots: dict[str, Slots] = {}  # by parameter name
@@ -113,12 +119,17 @@ class Optimizer(ABC):
         ConfigError
             If the schedule gives a rate that is not a number from 0 up.
         GradientError
-            If `clip_norm` is set and a gradient is not finite.
+            If `clip_norm` is set and a gradient is not finite. On a GPU, for which the host does
+            not wait, up to 50 steps later; the parameters do not change in between.
         ShapeError
             If a gradient has another shape than its parameter.
+
+        Notes
+        -----
+        With `clip_norm`, the gradients themselves are scaled on the CPU; on a GPU they stay, and
+        are scaled as they are read.
         """
-        if self.clip_norm is not None:
-            clip_gradients(self.named_params, self.clip_norm)
+        self._factor = self._clip()
         rates = [self._rate(group) for group in self.groups]  # all checks before any change
         moving = [self._moving(group) for group in self.groups]
         for group, rate, by_device in zip(self.groups, rates, moving, strict=True):
@@ -128,7 +139,35 @@ class Optimizer(ABC):
                     self._check_slots(name, p, own)
                 weights, grads = [p.data for _, p, _ in here], [g for _, _, g in here]
                 self._update(weights, grads, slots, rate, group)
+        capturing.afterwards(self._count)
+
+    def _clip(self) -> Array | None:
+        """Scale the gradients down, or return what to multiply them by."""
+        if self.clip_norm is None:
+            return None
+        if self._multiplies and self._clipping.works_for(self.named_params):
+            return self._clipping.factor(self.named_params, self.clip_norm)
+        clip_gradients(self.named_params, self.clip_norm)
+        return None
+
+    def _count(self) -> None:
         self.step_count += 1
+        if self.step_count % _LOOK_EVERY == 0:
+            self._clipping.check()
+
+    def fixed_settings(self) -> list[Any]:
+        """Return all that a step reads and a replay of it does not: see `minicnn.backend.capture`.
+
+        Returns
+        -------
+        list
+            To be compared with that of another time.
+        """
+        options = [
+            {k: v for k, v in group.items() if k not in ("params", "learning_rate")}
+            for group in self.groups
+        ]
+        return [self.clip_norm, id(self._slots), [id(g["params"]) for g in self.groups], options]
 
     def _moving(self, group: dict[str, Any]) -> dict[str, list[tuple[str, Tensor, Array]]]:
         """Return by device the parameters of a group that have a gradient, with it."""
@@ -155,6 +194,11 @@ class Optimizer(ABC):
                 )
 
     def _rate(self, group: dict[str, Any]) -> float:
+        """Return the rate of this step; in a capture, what finds that of each replayed step."""
+        rate: float = capturing.later(lambda: self._rate_now(group), "the learning rate")
+        return rate
+
+    def _rate_now(self, group: dict[str, Any]) -> float:
         schedule = group["learning_rate"] or self._learning_rate
         rate = float(schedule(self.step_count))
         if not 0 <= rate < math.inf:
@@ -168,6 +212,7 @@ class Optimizer(ABC):
         if isinstance(p.data, np.ndarray) and not p.data.flags.writeable:
             p.data = p.data.copy(order="K")  # it was, say, a view of a file
         if name not in self._slots:
+            capturing.refuse(f"parameter {name!r} has a gradient for the first time")
             self._slots[name] = self._new_slots(p.data, group)
         return self._slots[name]
 
@@ -180,6 +225,7 @@ class Optimizer(ABC):
             ``"step"``, and ``"<parameter>.<slot>"`` of every parameter changed so far. Settings
             and learning rates are not part of it.
         """
+        self._clipping.check()
         state = {"step": np.array(self.step_count, np.int64)}
         for name, _ in self.named_params:
             for slot, value in self._slots.get(name, {}).items():
@@ -214,7 +260,7 @@ class Optimizer(ABC):
         for name, slots in fresh.items():
             for slot, value in slots.items():
                 value[...] = array_module(value).asarray(state[f"{name}.{slot}"])
-        self._slots = fresh
+        self._slots, self._clipping = fresh, DeviceClipping()
         self.step_count = int(state["step"])
 
     def _group(self, given: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:

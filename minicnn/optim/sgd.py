@@ -60,6 +60,8 @@ class SGD(Optimizer):
     0.0
     """
 
+    _multiplies = True
+
     def __init__(
         self,
         params: Any,
@@ -104,4 +106,5 @@ class SGD(Optimizer):
             momentum=group["momentum"],
             nesterov=group["nesterov"],
             weight_decay=group["weight_decay"],
+            factor=self._factor,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import sys
+import threading
 import types
 
 import numpy as np
@@ -11,7 +12,18 @@ import pytest
 
 from minicnn import backend
 from minicnn.backend import array_module, jit_enabled, kernels_for
-from minicnn.backend.device import check_device, device_of, get_device, set_device, to_device
+from minicnn.backend import device as device_module
+from minicnn.backend.device import (
+    check_device,
+    device_memory,
+    device_of,
+    get_device,
+    on_device,
+    release_device_memory,
+    set_device,
+    to_device,
+)
+from minicnn.backend.transfer import Uploader
 from minicnn.errors import ConfigError, DeviceError
 from tests.ops.spec import ErrorCase
 
@@ -65,6 +77,12 @@ def with_gpus(monkeypatch, gpus: int) -> types.ModuleType:
     return cupy
 
 
+@pytest.fixture(autouse=True)
+def back_to_the_cpu(monkeypatch):
+    monkeypatch.delenv("MINICNN_CUDA", raising=False)
+    monkeypatch.setattr(device_module, "_program", "cpu")
+
+
 def test_the_cpu_is_the_default():
     assert contextvars.Context().run(get_device) == "cpu"
     assert check_device("cpu") == "cpu"
@@ -106,19 +124,45 @@ def test_a_gpu_without_a_driver(monkeypatch):
         check_device("cuda")
 
 
-def test_set_device_holds_until_it_is_set_again(monkeypatch):
+def test_set_device_holds_in_the_whole_program_until_it_is_set_again(monkeypatch):
     with_gpus(monkeypatch, 2)
+    seen = []
+    for device in ("cuda", "cuda:1", "cpu", "cuda:1"):
+        set_device(device)
+        thread = threading.Thread(target=lambda: seen.append(get_device()))
+        thread.start()
+        thread.join()
+    with pytest.raises(DeviceError):
+        set_device("cuda:7")
+    assert [*seen, get_device()] == ["cuda:0", "cuda:1", "cpu", "cuda:1", "cuda:1"]
 
-    def work() -> list[str]:
-        seen = [get_device()]
-        for device in ("cuda", "cuda:1", "cpu"):
-            set_device(device)
-            seen.append(get_device())
-        with pytest.raises(DeviceError):
-            set_device("cuda:7")
-        return [*seen, get_device()]
 
-    assert contextvars.Context().run(work) == ["cpu", "cuda:0", "cuda:1", "cpu", "cpu"]
+def test_the_environment_names_the_device_that_nobody_chose(monkeypatch):
+    with_gpus(monkeypatch, 2)
+    monkeypatch.setattr(device_module, "_program", None)
+    for asked, found in ((None, "cpu"), ("", "cpu"), ("cuda:1", "cuda:1")):
+        monkeypatch.delenv("MINICNN_DEVICE", raising=False)
+        if asked is not None:
+            monkeypatch.setenv("MINICNN_DEVICE", asked)
+        device_module._by_environment.cache_clear()
+        assert get_device() == found
+    set_device("cpu")
+    assert get_device() == "cpu"
+    device_module._by_environment.cache_clear()
+
+
+def test_a_with_block_has_a_device_of_its_own_in_this_thread(monkeypatch):
+    with_gpus(monkeypatch, 2)
+    elsewhere = []
+    with on_device("cuda:1"):
+        thread = threading.Thread(target=lambda: elsewhere.append(get_device()))
+        thread.start()
+        thread.join()
+        with pytest.raises(ZeroDivisionError), on_device("cpu"):
+            _ = 1 / len(get_device().removeprefix("cpu"))
+        assert get_device() == "cuda:1"
+    assert get_device() == "cpu"
+    assert elsewhere == ["cpu"]
 
 
 def test_arrays_are_copied_only_where_they_are_not_yet(monkeypatch):
@@ -143,7 +187,11 @@ def test_the_array_chooses_its_kernels(monkeypatch):
     monkeypatch.delenv("MINICNN_JIT", raising=False)
     assert jit_enabled()
     assert kernels_for(np.ones(2)).__name__ == "minicnn.kernels.cpu"
-    assert kernels_for(GpuArray(np.ones(2))).__name__ == "minicnn.kernels.cuda"
+    asked = []
+    monkeypatch.setattr(backend, "_kernels", asked.append)
+    kernels_for(GpuArray(np.ones(2)))
+    assert asked == ["cuda"]
+    monkeypatch.undo()
     monkeypatch.setenv("MINICNN_JIT", "0")
     assert not jit_enabled()
     assert kernels_for(np.ones(2)).__name__ == "minicnn.kernels.plain"
@@ -151,8 +199,21 @@ def test_the_array_chooses_its_kernels(monkeypatch):
     assert kernels_for(np.ones(2)).__name__ == "minicnn.kernels.cpu"
 
 
+def test_only_the_gpu_has_memory_to_tell_of():
+    for ask in (device_memory, release_device_memory):
+        with pytest.raises(DeviceError, match=f"{ask.__name__}: the CPU has no pool to tell of"):
+            ask("cpu")
+
+
+def _with_cuda(engine: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINICNN_CUDA", engine)
+        check_device("cuda")
+
+
 def _with(gpus: int | None, device: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MINICNN_CUDA", raising=False)
         patch.setitem(sys.modules, "cupy", None if gpus is None else played_cupy(gpus))
         check_device(device)
 
@@ -174,6 +235,15 @@ ERRORS = (
     ErrorCase(
         lambda: check_device("gpu"), DeviceError, "device 'gpu' is unknown; use 'cpu', 'cuda'"
     ),
+    ErrorCase(
+        lambda: _with_cuda("emulator"),
+        ConfigError,
+        "MINICNN_CUDA must be host or not be set, got 'emulator'",
+    ),
+    ErrorCase(
+        lambda: device_memory("cpu"), DeviceError, "device_memory: the CPU has no pool to tell of"
+    ),
+    ErrorCase(lambda: Uploader("cpu"), DeviceError, "Uploader: arrays are on the CPU already"),
     ErrorCase(lambda: _with(None, "cuda"), DeviceError, "needs CuPy, which is not here; install"),
     ErrorCase(lambda: _with(-1, "cuda"), DeviceError, "no usable GPU or driver"),
     ErrorCase(

@@ -88,7 +88,7 @@ def test_metrics_are_merged_over_batches():
     )
     results = run.evaluate(validation_data)
     net.eval()
-    logits = net(Tensor(images))
+    logits = net(Tensor(images).to(get_device()))
     assert results["accuracy"] == Accuracy().update(logits, labels).result()
     assert results["top2"] == TopK(2).update(logits, labels).result()
     np.testing.assert_array_equal(
@@ -109,7 +109,7 @@ def test_predictions_come_one_by_one_in_order():
     net = small_runs_module()
     run = Estimator.from_module(net, ops.sparse_softmax_cross_entropy)
     rows = list(run.predict(validation_data))
-    logits = net.eval()(Tensor(images)).numpy()
+    logits = net.eval()(Tensor(images).to(get_device())).numpy()
     assert len(rows) == 21
     np.testing.assert_allclose([r["outputs"] for r in rows], logits, rtol=1e-5, atol=1e-6)
     assert [r["class"] for r in rows] == logits.argmax(1).tolist()
@@ -215,7 +215,7 @@ def test_what_else_a_model_fn_may_get_wrong():
     with pytest.raises(
         ConfigError, match=r"no parameters; .* pass that as Estimator\(\.\.\., module"
     ):
-        Estimator(slope_fn, {"w": Tensor([1.0], True)}).train(lambda: data)
+        Estimator(slope_fn, {"w": Tensor([1.0], True)}, RunConfig(device="cpu")).train(lambda: data)
     module = Slope()
     run = Estimator.from_module(module, lambda *_: None)
     with pytest.raises(ConfigError, match="in mode predict the EstimatorSpec needs predictions"):
@@ -379,20 +379,19 @@ def test_the_device_of_the_caller_is_left_alone(monkeypatch):
     from minicnn.backend import device
 
     monkeypatch.setattr(device, "check_device", str)
+    monkeypatch.setattr(device, "_program", "somewhere")
     seen = []
-    token = device._default.set("somewhere")
-    try:
-        run = Estimator(
-            lambda *args: seen.append(get_device()) or small_runs.model_fn(*args),
-            small_runs.PARAMS,
-            RunConfig(device="cpu"),
-        )
-        run.train(training_data, steps=1)
-        run.evaluate(validation_data)
-        next(run.predict(validation_data))
-        assert get_device() == "somewhere"
-    finally:
-        device._default.reset(token)
+    run = Estimator(
+        lambda *args: seen.append(get_device()) or small_runs.model_fn(*args),
+        small_runs.PARAMS,
+        RunConfig(device="cpu"),
+    )
+    run.train(training_data, steps=1)
+    run.evaluate(validation_data)
+    predictions = run.predict(validation_data)
+    next(predictions)
+    predictions.close()
+    assert get_device() == "somewhere"
     assert set(seen) == {"cpu"}
 
 

@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 
 from minicnn import Tensor, models, nn, no_grad, ops
+from minicnn.backend.device import get_device
 from minicnn.kernels.cpu import _buffers
 from minicnn.optim import SGD, Adam
 
 STATM = Path("/proc/self/statm")
+pytestmark = pytest.mark.skipif(get_device() != "cpu", reason="about the memory of the CPU")
 
 
 def batch(size: int, *shape: int) -> tuple[Tensor, np.ndarray]:

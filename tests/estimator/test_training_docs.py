@@ -11,6 +11,7 @@ import minicnn.estimator
 import minicnn.metrics
 import minicnn.optim
 import minicnn.visualise
+from minicnn.backend.device import on_device
 from minicnn.estimator import Hook, Mode
 from minicnn.metrics import Metric
 
@@ -24,7 +25,8 @@ MODULES = [
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_run(name):
-    assert doctest.testmod(importlib.import_module(name)).failed == 0
+    with on_device("cpu"):
+        assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 
 def public():

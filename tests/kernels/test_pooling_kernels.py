@@ -39,7 +39,8 @@ def results(kernels: Any, x: np.ndarray, spans: Spans) -> Iterator[tuple[str, np
     y, winner = kernels.max_pool(x, spans)
     yield "max_pool", y
     yield "winner", winner
-    yield "max_unpool", kernels.max_unpool(y, winner, x.shape)
+    yield "max_unpool", kernels.max_unpool(y, winner, x.shape, spans)
+    yield "max_unpool anywhere", kernels.max_unpool(y, winner, x.shape, None)
     yield "take_winners", kernels.take_winners(x, winner)
     sums = kernels.sum_pool(x, spans, 0.3)
     yield "sum_pool", sums

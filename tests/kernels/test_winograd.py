@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minicnn
-from minicnn.errors import ConfigError
 from minicnn.kernels import plain
 from minicnn.kernels import settings as switches
 from minicnn.kernels.cpu import _parallel, conv, conv_grad_weight, conv_grad_x
@@ -279,42 +275,6 @@ def test_config_switches_it_off(monkeypatch):
         np.testing.assert_allclose(result, fast[what], rtol=1e-4, atol=1e-3)
         assert not np.array_equal(result, fast[what]), f"{what} was not Winograd's before"
     assert not called
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "says"),
-    [
-        ("winogard", False, "no setting 'winogard'; did you mean 'winograd'"),
-        ("threads", 2, "no setting 'threads'; the settings are winograd"),
-        ("winograd", 0, "winograd is True or False, got 0"),
-        ("winograd", "off", "winograd is True or False, got 'off'"),
-    ],
-)
-def test_a_setting_that_is_none_is_an_error(name, value, says):
-    before = minicnn.config.winograd
-    with pytest.raises(ConfigError, match=says):
-        setattr(minicnn.config, name, value)
-    assert minicnn.config.winograd is before
-
-
-def test_a_setting_cannot_be_misread_or_deleted():
-    with pytest.raises(AttributeError, match="did you mean 'winograd'"):
-        _ = minicnn.config.winogard
-    with pytest.raises(ConfigError, match="cannot be deleted"):
-        del minicnn.config.winograd
-    assert "winograd" in dir(minicnn.config)
-
-
-@pytest.mark.parametrize(("value", "says"), [("0", "False"), ("1", "True"), (None, "True")])
-def test_the_environment_switches_it_off(value, says):
-    environment = {k: v for k, v in os.environ.items() if k != "MINICNN_WINOGRAD"}
-    if value is not None:
-        environment["MINICNN_WINOGRAD"] = value
-    code = "import minicnn; print(minicnn.config.winograd)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == says
 
 
 @pytest.mark.parametrize("machine", MACHINES, ids=str)

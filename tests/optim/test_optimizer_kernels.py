@@ -7,8 +7,21 @@ from minicnn.backend.random import Stream
 from minicnn.kernels import cpu, plain
 from minicnn.kernels.cpu import _parallel
 
-SGD = {"learning_rate": 0.1, "momentum": 0.9, "nesterov": False, "weight_decay": 0.01}
-ADAM = {"learning_rate": 0.1, "beta1": 0.9, "beta2": 0.99, "epsilon": 1e-8, "weight_decay": 0.01}
+SGD = {
+    "learning_rate": 0.1,
+    "momentum": 0.9,
+    "nesterov": False,
+    "weight_decay": 0.01,
+    "factor": None,
+}
+ADAM = {
+    "learning_rate": 0.1,
+    "beta1": 0.9,
+    "beta2": 0.99,
+    "epsilon": 1e-8,
+    "weight_decay": 0.01,
+    "factor": None,
+}
 
 
 def sgd(k, weight, grad, a, b):

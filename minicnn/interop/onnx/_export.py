@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.autograd import Tensor, no_grad
+from minicnn.autograd import Tensor, concatenate, no_grad
 from minicnn.autograd.graph import Graph, Node, Value, trace
+from minicnn.backend.device import as_numpy
 from minicnn.backend.random import Stream
 from minicnn.errors import ConfigError
 from minicnn.interop.onnx._import import from_onnx
@@ -69,7 +70,8 @@ def to_onnx(
     ['Conv', 'ReduceMean']
     """
     onnx = onnx_package()
-    examples = [_example(x, i) for i, x in enumerate(inputs)]
+    device = next((p.device for p in module.parameters()), "cpu")
+    examples = [_example(x, i).to(device) for i, x in enumerate(inputs)]
     was_training = [(m, m.training) for _, m in module.named_modules()]
     module.eval()
     try:
@@ -255,7 +257,7 @@ class Writer:
 
     def _weight(self, x: Any, name: str) -> str:
         label = self._unique(name)
-        self._weights[label] = x.numpy() if isinstance(x, Tensor) else np.asarray(x)
+        self._weights[label] = x.numpy() if isinstance(x, Tensor) else as_numpy(x)
         return label
 
     def _unique(self, name: str) -> str:
@@ -284,12 +286,12 @@ def _check_count(what: str, names: Sequence[str], values: Sequence[Value]) -> No
 
 def _compare(module: Module, model: Any, examples: list[Tensor], dynamic_batch: bool) -> None:
     """Run the model on the examples, and on another number of them, and compare."""
-    read = from_onnx(model)
+    read = from_onnx(model).to(examples[0].device)
     with no_grad():
         _compare_once(module, read, examples, "it computes something else; please report this")
         if not dynamic_batch:
             return
-        longer = [Tensor(np.concatenate([x.numpy(), x.numpy()[:1]])) for x in examples if x.ndim]
+        longer = [concatenate([x, x[:1]]) for x in examples if x.ndim]
         if len(longer) < len(examples):
             return
         remedy = (
