@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import sys
 import threading
 
 import numpy as np
@@ -53,8 +54,8 @@ class Memory:
         """Raise RuntimeError if a kernel wrote before or behind it."""
         _guards.check(self.block, self._start, self._asked)
 
-    def __del__(self):
-        if self.pool is not None:
+    def __del__(self, ending=sys.is_finalizing):
+        if self.pool is not None and not ending():  # at the end of a process modules are gone
             self.pool._give(self.size)
             try:
                 self.check()

@@ -18,7 +18,7 @@ def library() -> ctypes.CDLL | None:
 
 
 def compile_source(nvrtc: ctypes.CDLL, text: str, names: list[str], options: list[str]) -> str:
-    """Compile CUDA C++ as CuPy's RawModule would; return what the compiler said, "" if nothing."""
+    """Compile CUDA C++ as the kernels are; return what the compiler said, "" if nothing."""
     program = ctypes.c_void_p()
     _check(
         nvrtc.nvrtcCreateProgram(ctypes.byref(program), text.encode(), b"kernel.cu", 0, None, None)

@@ -15,6 +15,8 @@ import sys
 
 import numpy as np
 
+from tests.kernels.cuda_calls import CALLS, call
+
 LIBRARIES = {"address": "libasan.so", "thread": "libtsan.so"}
 OPTIONS = {
     # Python itself leaves memory to the end of the process.
@@ -31,11 +33,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("sanitizer", choices=LIBRARIES)
     parser.add_argument("kernels", nargs="*", help="by default all")
     given = parser.parse_args(arguments)
-    return subprocess.run(
-        [sys.executable, "-c", "from tests.cuda.sanitize import run; run()", *given.kernels],
-        env=environment(given.sanitizer),
-        check=False,
-    ).returncode
+    names, count = given.kernels or list(CALLS), min(os.cpu_count() or 1, 8)
+    command = [sys.executable, "-c", "from tests.cuda.sanitize import run; run()"]
+    runs = [
+        subprocess.Popen([*command, *part], env=environment(given.sanitizer))
+        for part in (names[i::count] for i in range(count))
+        if part
+    ]
+    return max(abs(run.wait()) for run in runs)
 
 
 def environment(sanitizer: str) -> dict[str, str]:
@@ -58,13 +63,11 @@ def run() -> None:
     import cupy
 
     from minicnn.kernels import cuda
-    from tests.kernels.cuda_calls import CALLS, call
 
-    names = sys.argv[1:] or list(CALLS)
+    names = sys.argv[1:]
     for name in names:
-        for dtype in (np.float32, np.float16):
-            print(name, np.dtype(dtype), flush=True)
-            call(cuda, name, dtype, cupy.asarray)
+        print(name, flush=True)
+        call(cuda, name, np.float32, cupy.asarray)
     print(f"{len(names)} kernels ran under the {os.environ['MINICNN_HOST_ENGINE']} sanitizer")
 
 

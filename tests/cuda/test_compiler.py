@@ -193,7 +193,8 @@ def test_threads_share_what_one_builds(compilations: Compilations) -> None:
     for thread in threads:
         thread.join()
     assert compilations.count == 1
-    assert len(found) == 4 and all(each == found[0] for each in found)
+    assert len(found) == 4
+    assert all(each == found[0] for each in found)
 
 
 def test_what_the_compiler_says_is_said(compilations: Compilations) -> None:
@@ -221,7 +222,7 @@ def test_cards_that_the_compiler_does_not_know(
     assert target(80) == "--gpu-architecture=sm_80"
     assert target(86) == "--gpu-architecture=compute_80"
     assert target(120) == "--gpu-architecture=compute_90"
-    with pytest.raises(RuntimeError, match="7.5 and later, but this GPU has 6.1"):
+    with pytest.raises(RuntimeError, match=r"7\.5 and later, but this GPU has 6\.1"):
         target(61)
 
 
@@ -247,7 +248,8 @@ def test_builds_of_other_flags_do_not_mix(
     import cupy
 
     version = cupy.cuda.nvrtc.getVersion()
-    assert len(version) == 2 and version == cupy.cuda.nvrtc.getVersion()
+    assert len(version) == 2
+    assert version == cupy.cuda.nvrtc.getVersion()
     other = "thread" if os.environ.get("MINICNN_HOST_ENGINE") == "address" else "address"
     monkeypatch.setenv("MINICNN_HOST_ENGINE", other)
     assert cupy.cuda.nvrtc.getVersion() != version

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+import minicnn
 from minicnn import nn, ops
 from minicnn.autograd import Tensor
 from minicnn.backend.random import Stream
@@ -8,7 +9,8 @@ from minicnn.models import SeedNet
 
 
 def images(n, size=32, channels=3):
-    return Tensor(Stream(0, "images").normal((n, channels, size, size), dtype=np.float32))
+    x = Tensor(Stream(0, "images").normal((n, channels, size, size), dtype=np.float32))
+    return x.to(minicnn.get_device())
 
 
 @pytest.mark.parametrize(("channels", "classes", "colours"), [(8, 43, 3), (4, 10, 1), (32, 43, 3)])

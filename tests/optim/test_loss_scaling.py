@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import minicnn
 from minicnn import nn, ops
 from minicnn.autograd import Tensor
 from minicnn.errors import CheckpointError, ConfigError
@@ -52,7 +53,7 @@ def test_a_shared_gradient_is_divided_once():
 def test_scaled_steps_are_the_steps_where_nothing_is_rounded():
     found = []
     for scaler in (LossScaler(1.0), LossScaler(4096.0)):
-        with nn.seed(0):
+        with nn.seed(0), minicnn.on_device("cpu"):
             layer = nn.Dense(3, 2)
         optimizer = SGD(layer.parameters(), 0.1, momentum=0.9)
         for _ in range(3):
