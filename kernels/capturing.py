@@ -15,6 +15,7 @@ import contextlib
 import contextvars
 
 _recorder = contextvars.ContextVar("minicnn_recorder", default=None)
+_alike = contextvars.ContextVar("minicnn_alike", default=False)
 
 
 class CannotCaptureError(RuntimeError):
@@ -63,6 +64,24 @@ def recorded_by(new):
         yield
     finally:
         _recorder.reset(token)
+
+
+@contextlib.contextmanager
+def alike(wanted=True):
+    """Let work of the block have the bits that it would have in a capture.
+
+    Some libraries' functions cannot be captured, and others take their place.
+    """
+    token = _alike.set(wanted or _alike.get())
+    try:
+        yield
+    finally:
+        _alike.reset(token)
+
+
+def is_alike():
+    """Tell whether what is done now is captured, or is to have the same bits."""
+    return _recorder.get() is not None or _alike.get()
 
 
 def later(renew, what):

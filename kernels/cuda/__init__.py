@@ -11,9 +11,10 @@ A family is a launcher (pooling.py), which prepares arrays and geometry, and its
 - tensor_cores.cu with matrix_tiles.cuh: the same on matrix units, fed by asynchronous copies.
 
 All compute the same bits each time: sums are taken in pieces chosen by the shape, added in one
-order, and nothing is added up by atomic operations on floats.  Memory is channels-last, so that
-neighbouring threads are neighbouring channels.  No launcher waits for the device, so a whole
-training step can be captured as a CUDA graph (kernels/capturing.py).
+order, and nothing is added up by atomic operations on floats.  (Matrix products outside of a
+capture are cuBLAS's, which promises that for one version, one kind of card and one stream.)
+Memory is channels-last, so that neighbouring threads are neighbouring channels.  No launcher waits
+for the device, so a whole training step can be captured as a CUDA graph (kernels/capturing.py).
 
 _launch.py gets from a name to a running kernel.  Without a GPU, kernels/cuda_host runs the very
 same files on the CPU.

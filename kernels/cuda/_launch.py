@@ -40,7 +40,14 @@ def launch(file, name, grid, block, *args, shared=0):
 
     Python's ints arrive as Index, floats as double, NumPy's bools as bool, None as a null pointer.
     """
-    function = kernel(file, name)
+    current = cupy.cuda.runtime.getDevice()
+    home = next((a.data.device_id for a in args if isinstance(a, cupy.ndarray)), current)
+    if home != current:  # it would read other memory under the same addresses
+        raise RuntimeError(
+            f"{name}: the arrays are on cuda:{home}, but CuPy computes on cuda:{current}; compute "
+            f"inside `with minicnn.on_device('cuda:{home}'):`"
+        )
+    function = _kernel(file, name, current)
     args = tuple(0 if a is None else a for a in args)  # CuPy 13 takes None for another address
     if shared > _STATIC_SHARED:
         function.max_dynamic_shared_size_bytes = shared
@@ -95,6 +102,7 @@ def table(values, dtype=np.int64):
             _tables.clear()
         with capturing.aside():
             found = _tables[key] = cupy.asarray(array)
+            cupy.cuda.get_current_stream().synchronize()  # once; then any stream may read it
     return capturing.keep(found)
 
 

@@ -81,7 +81,7 @@ __device__ void sweep(const Index* __restrict__ groups, const Word* __restrict__
   __shared__ bool over;
   const int k = threadIdx.x;
   Index stay = 0;  // known to thread 0
-  __syncthreads();
+  __syncthreads();  // the run before is done with `gone`
   for (Index w = start / 64 + k; w < row; w += blockDim.x) gone[w] = 0;
   for (Index tile = start / 64; tile < row; ++tile) {
     const Index i = tile * 64 + k;
@@ -111,7 +111,6 @@ __device__ void sweep(const Index* __restrict__ groups, const Word* __restrict__
         word |= words[(tile * 64 + __ffsll((Index)rest) - 1) * row + w];
       gone[w] = word;
     }
-    __syncthreads();
   }
 }
 

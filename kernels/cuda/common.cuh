@@ -63,15 +63,6 @@ template <typename T> __device__ __forceinline__ T warp_sum(T value) {
   return value;
 }
 
-template <typename T> __device__ __forceinline__ T warp_max(T value) {
-#pragma unroll
-  for (int step = 16; step; step /= 2) {
-    T other = __shfl_xor_sync(0xFFFFFFFFu, value, step);
-    value = other > value ? other : value;
-  }
-  return value;
-}
-
 // The sum over a block of whole warps (at most 1024 threads in x), the same in every thread.
 // Every thread of the block must come here.
 template <typename T> __device__ T block_sum(T value) {
@@ -82,16 +73,6 @@ template <typename T> __device__ T block_sum(T value) {
   if (lane == 0) sums[warp] = value;
   __syncthreads();
   return warp_sum(lane < warps ? sums[lane] : T(0));
-}
-
-template <typename T> __device__ T block_max(T value, T lowest) {
-  __shared__ T largest[32];
-  const int warps = (blockDim.x + 31) / 32, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  value = warp_max(value);
-  __syncthreads();
-  if (lane == 0) largest[warp] = value;
-  __syncthreads();
-  return warp_max(lane < warps ? largest[lane] : lowest);
 }
 
 // ---- Philox4x32-10 (Salmon et al., SC 2011), as in kernels/plain/random.py --------------------

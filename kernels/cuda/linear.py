@@ -1,11 +1,11 @@
-"""The matrix product: by cuBLAS, through CuPy, or by our own kernel for tensor cores."""
+"""The matrix product: by cuBLAS, through CuPy, or by kernels of our own."""
 
 import math
 
 import cupy
 import numpy as np
 
-from . import _tensor_cores
+from . import _captured_products, _tensor_cores
 
 # CuPy asks cuBLAS for what set_compute_type says, for each type in the whole process; its names
 # for that are private (cupy/_core/_routines_linalg.pxd), and so we keep their numbers.
@@ -20,6 +20,8 @@ def matmul(a, b):
         return matmul(a.reshape(rows, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
     if _is_bfloat(a, b):
         return _tensor_cores.matmul(a, b)
+    if _captured_products.applies(a, b):
+        return _captured_products.matmul(a, b)
     if a.dtype == np.float32 == b.dtype:
         _tell_cublas()
     return a @ b

@@ -10,6 +10,7 @@ import numpy as np
 from . import _indexing
 from ._array import checked_dtype, ndarray
 from ._calls import NUMBERS, call, change, operand
+from ._device import capturing
 from ._names import METHODS, UFUNCS, bind, entries, parsed
 from ._ufuncs import ufunc
 
@@ -32,6 +33,10 @@ def matmul(x1, x2, out=None, **options):
     for x in (x1, x2):
         if not isinstance(x, ndarray):
             raise TypeError(f"Unsupported type {type(x)}")
+        if capturing() and x.dtype.kind == "f":  # what CuPy's wrapper of cuBLAS says
+            raise NotImplementedError(
+                "calling cuBLAS API during stream capture is currently unsupported"
+            )
     return call(np.matmul, x1, x2, **options, **({} if out is None else {"out": out}))
 
 

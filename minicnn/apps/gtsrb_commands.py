@@ -139,7 +139,7 @@ def _add_common(parser: argparse.ArgumentParser, again: bool = False) -> None:
     )
     parser.add_argument(
         "--device",
-        default=default(get_device()),
+        default=default(None),
         metavar="cpu|cuda",
         help="where to compute (cpu, or what MINICNN_DEVICE says)",
     )
@@ -170,7 +170,7 @@ def train(options: argparse.Namespace) -> int:
     )
 
     settings = _settings(options)
-    check_device(options.device)
+    device = check_device(options.device or get_device())
     _check_free(options)
     if settings.data is None:
         print("data     drawing signs, for no --data were given ...", flush=True)
@@ -189,7 +189,7 @@ def train(options: argparse.Namespace) -> int:
         settings,
         train_table,
         options.model_dir,
-        device=options.device,
+        device=device,
         resume="auto" if options.resume else False,
         save_every=options.save_every,
         precision=options.precision,
@@ -240,7 +240,7 @@ def train(options: argparse.Namespace) -> int:
 def evaluate(options: argparse.Namespace) -> int:
     """Measure a trained run on data of its own or others."""
     _refuse(options, [*TRAINING_ONLY, "resume"])
-    run = gtsrb.load_run(options.model_dir, options.device)
+    run = gtsrb.load_run(options.model_dir, options.device or get_device())
     own = options.data is None and not options.download
     settings = dataclasses.replace(
         run.settings,
@@ -265,7 +265,7 @@ def evaluate(options: argparse.Namespace) -> int:
 def predict(options: argparse.Namespace) -> int:
     """Name the sign in each picture."""
     _refuse(options, [*TRAINING_ONLY, "resume", "data", "download", "skip_bad"])
-    run = gtsrb.load_run(options.model_dir, options.device)
+    run = gtsrb.load_run(options.model_dir, options.device or get_device())
     images = np.stack([read_image(path, run.settings.size) for path in options.images])
     probabilities = classify(run.net, images)
     width = max(len(str(path)) for path in options.images)

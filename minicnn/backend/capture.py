@@ -84,6 +84,13 @@ class CapturedWork:
         for work in self.recorder.on_reading:
             work()
 
+    def __del__(self) -> None:
+        # Numbers may be on their way: whoever gets their memory next must not write to it yet.
+        for _, copied in self.__dict__.get("_pinned", ()):
+            if copied:
+                with contextlib.suppress(Exception):  # at the end of the program CUDA may be gone
+                    copied.synchronize()
+
     def _renew(self, stream: Any) -> None:
         """Send the numbers of this step to where the kernels read them."""
         count = self.recorder.count
@@ -140,7 +147,10 @@ class _Recorder:
         def look() -> None:
             if ever:
                 capturing.raise_if(wrong, explain)
-                raise CaptureError("replay: an earlier step was given numbers that an op refuses")
+                raise CaptureError(
+                    "replay: an earlier one was given numbers that an op refuses, such as a label "
+                    "that is no class; without the capture (cuda_graph=False) the op names them"
+                )
 
         self.on_reading.append(look)
 

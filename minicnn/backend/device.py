@@ -73,6 +73,8 @@ def set_device(device: str) -> None:
     """
     global _program
     _program = check_device(device)
+    if _program != "cpu":
+        _gpu("set_device", _program)[1].use()  # CuPy launches kernels on its current GPU
 
 
 def get_device() -> str:
@@ -111,10 +113,13 @@ def on_device(device: str) -> Iterator[None]:
     DeviceError
         If there is no such device, or CuPy is not installed.
     """
-    before = _here.get()
-    _here.set(check_device(device))
+    before, device = _here.get(), check_device(device)
+    _here.set(device)
+    # Kernels are launched on CuPy's current GPU, wherever their arrays are.
+    current = contextlib.nullcontext() if device == "cpu" else _gpu("on_device", device)[1]
     try:
-        yield
+        with current:
+            yield
     finally:  # by `set`, for a generator may be ended in another context than it was begun in
         _here.set(before)
 

@@ -52,6 +52,7 @@ class CapturedTraining:
             return None
         shapes = _shapes((features, labels))
         if self._step is not None and not self._step.fits():
+            self._step.check()
             self._step = None
         if self._step is None:
             self._seen[shapes] += 1
@@ -67,6 +68,11 @@ class CapturedTraining:
                 self._give_up(error)
                 return None
         return self._step if self._step.shapes == shapes else None
+
+    def check(self) -> None:
+        """Raise what an op has refused in replays of which nobody has read the results."""
+        if self._step is not None:
+            self._step.check()
 
     def _captured(self, features: Any, labels: Any, shapes: Any) -> _Step:
         if shapes is None:
@@ -105,6 +111,7 @@ class _Step:
         self._buffers = self._state[len(self._params) :]
         self._before: list[tuple[Array, Array]] = []  # copies of the moving averages, in divided
         self._fixed = self._fixed_now()
+        self._unread = False  # whether there was a replay since the results were read
         self._begun = False  # whether moving averages are those of a step that is not done yet
         self.features, self.labels = _copied(features), _copied(labels)
         self._capture(divided)
@@ -203,13 +210,15 @@ class _Step:
     def undo(self) -> None:
         """Take the moving averages back to where they were before a step that was not done."""
         if self._begun:
-            for array, copy in self._before:
+            for (buffer, array), (_, copy) in zip(self._buffers, self._before, strict=True):
                 array[...] = copy
-        self._begun = False
+                buffer.data = array  # a hook may have computed the batch again
+        self._begun = self._unread = False
 
     def _replay(self, part: CapturedWork) -> None:
         with self._key():
             part.replay()
+        self._unread = True
 
     def _key(self) -> AbstractContextManager[None]:
         return nn.random_key(self._estimator.config.seed, self._estimator.step)
@@ -218,7 +227,13 @@ class _Step:
         """Return loss and metrics of the last step. The host waits for them."""
         for part in self._parts:
             part.look()
+        self._unread = False
         return self._spec
+
+    def check(self) -> None:
+        """Raise what an op has refused in a replay, if nobody has read the results since."""
+        if self._unread:
+            self.results()
 
 
 def _alike(a: Array, b: Array) -> bool:

@@ -60,14 +60,16 @@ class TrainingInput:
         if self._iterator is None:
             self._start()
         assert self._iterator is not None
-        held, self._held = self._held, None
+        held = self._held
         try:
             element = next(self._iterator) if held is None else held.element()
         except StopIteration:
+            self._held = None
             raise
         except BaseException:
-            self.close()  # the iterator knows the place before the element that failed
+            self.close()  # it knows the place before the element that failed
             raise
+        self._held = None
         self._at += 1
         if self._device != "cpu":
             self._look_ahead()
@@ -81,8 +83,12 @@ class TrainingInput:
         try:
             travelling = _begun(next(self._iterator), self._uploader)
             self._held = _Held(position, travelling, None)
-        except BaseException as error:
+        except Exception as error:
             self._held = _Held(position, None, error)
+        except BaseException:  # Ctrl-C ends this call of train, not the next one
+            self._held = _Held(position, None, None)
+            self.close()
+            raise
 
     def begin_pass(self) -> None:
         """Begin the next pass, after one has ended."""
@@ -160,8 +166,9 @@ def _begun(tree: Any, uploader: Uploader) -> Any:
     """Return a batch with its numeric NumPy arrays as copies under way."""
     if isinstance(tree, dict):
         return {name: _begun(leaf, uploader) for name, leaf in tree.items()}
-    if isinstance(tree, tuple | list):
-        return tuple(_begun(leaf, uploader) for leaf in tree)
+    if isinstance(tree, tuple | list):  # a list stays one: it is no pair of features and labels
+        leaves = [_begun(leaf, uploader) for leaf in tree]
+        return leaves if isinstance(tree, list) else tuple(leaves)
     if isinstance(tree, np.ndarray) and tree.dtype.kind in "biuf":
         return uploader.begin(tree)
     return tree
@@ -172,7 +179,8 @@ def _arrived(tree: Any) -> Any:
     if isinstance(tree, dict):
         return {name: _arrived(leaf) for name, leaf in tree.items()}
     if isinstance(tree, tuple | list):
-        return tuple(_arrived(leaf) for leaf in tree)
+        leaves = [_arrived(leaf) for leaf in tree]
+        return leaves if isinstance(tree, list) else tuple(leaves)
     return Tensor(tree.array()) if isinstance(tree, Upload) else tree
 
 

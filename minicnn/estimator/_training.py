@@ -1,8 +1,9 @@
 """One call of `Estimator.train`: steps, hooks, and what happens when something fails.
 
 Between two steps the run is always in a state that can be saved. A step that fails is
-undone: the moving averages and the position in the input go back to what they were,
-and the weights were not changed yet. So whatever ends a run, nothing that was done is lost.
+undone: the moving averages, the scale of the loss and the position in the input go back to
+what they were, and the weights were not changed yet. So whatever ends a run, nothing that
+was done is lost.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class TrainingRun:
         )
         self._begun: list[Hook] = []
         self._moving: list[tuple[Tensor, Any]] = []
+        self._scaling: dict[str, float] | None = None  # the loss scaler's state, likewise
         self._whole = True  # whether weights and slots belong to one step
         self._captured = CapturedTraining(self)
         self._step: Any = None  # the captured step that is being done, if it is one
@@ -84,6 +86,9 @@ class TrainingRun:
                 element = self._next_batch()
             except StopIteration:
                 return
+            except BaseException:
+                self.estimator.input.load_state_dict(position)  # no step has had a batch since
+                raise
             try:
                 self._compute(element)
                 self._update()
@@ -115,6 +120,8 @@ class TrainingRun:
         estimator, context = self.estimator, self.context
         model = estimator.model
         self._moving, self._step = [], None  # what to go back to, if this step fails
+        scaler = estimator.loss_scaler
+        self._scaling = None if scaler is None else scaler.state_dict()
         features, labels = as_tensors(split(element), estimator.device)
         context.features, context.labels = features, labels
         context.batch_size = count_examples(features)
@@ -135,8 +142,8 @@ class TrainingRun:
                 return  # nobody looks at the gradients
         else:
             self._compute_now()
-        if estimator.loss_scaler is not None and estimator.optimizer is not None:
-            estimator.loss_scaler.unscale(p for _, p in estimator.optimizer.named_params)
+        if scaler is not None and estimator.optimizer is not None:
+            scaler.unscale(p for _, p in estimator.optimizer.named_params)
         for hook in self.hooks:
             hook.before_update(context)
 
@@ -231,6 +238,8 @@ class TrainingRun:
             buffer.data = data
         if self._step is not None:
             self._step.undo()
+        if self.estimator.loss_scaler is not None and self._scaling is not None:
+            self.estimator.loss_scaler.load_state_dict(self._scaling)
         if self.estimator.step == 0 and self.estimator.optimizer is None:
             self.estimator.model.forget()
         self.estimator.input.load_state_dict(position)
@@ -248,6 +257,7 @@ class TrainingRun:
 
     def _save(self) -> Path | None:
         estimator = self.estimator
+        self._captured.check()
         estimator.hook_states = {
             **estimator.hook_states,
             **{k: h.state_dict() for k, h in zip(hook_keys(self.hooks), self.hooks, strict=True)},

@@ -29,6 +29,7 @@ from minicnn.estimator.export import read_weights, save_export
 from minicnn.estimator.hook import Hook, RunContext
 from minicnn.estimator.progress import ProgressHook
 from minicnn.estimator.spec import Mode, OptimizerFactory, RunConfig
+from minicnn.kernels import capturing
 from minicnn.metrics import Mean, Metric
 from minicnn.optim import LossScaler, Optimizer
 
@@ -230,7 +231,8 @@ class Estimator:
                 raise ConfigError(f"train: {name} is {value!r}; give a whole number from 0 up")
         ends = [None if steps is None else self.step + steps, max_steps]
         stop_at = min((end for end in ends if end is not None), default=None)
-        with on_device(self.device), computing_in(self.config.precision):
+        alike = capturing.alike(self.config.cuda_graph)  # also steps that are not captured
+        with on_device(self.device), computing_in(self.config.precision), alike:
             self.input.open(input_fn)
             TrainingRun(self, self._with_own_hooks(hooks), stop_at).run()
         return self

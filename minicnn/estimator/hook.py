@@ -87,7 +87,8 @@ class RunContext:
     def __getattr__(self, name: str) -> Any:
         """Fetch the loss and the metrics: called for what is not there."""
         if name in ("loss", "metrics") and "_read" in self.__dict__:
-            self.loss, self.metrics = self.__dict__.pop("_read")()
+            self.loss, self.metrics = self.__dict__["_read"]()  # if it fails, for all who ask
+            del self.__dict__["_read"]
             return self.__dict__[name]
         raise AttributeError(f"RunContext has no {name!r}")
 

@@ -95,6 +95,8 @@ class EstimatorSpec:
 class RunConfig:
     """How a run is carried out; none of it changes what is learned, but seed and precision.
 
+    (On a GPU, `cuda_graph` changes the rounding of matrix products.)
+
     Attributes
     ----------
     model_dir : str or Path, optional
@@ -120,11 +122,14 @@ class RunConfig:
         step in which a gradient overflows changes no weights.
     cuda_graph : bool, default False
         On a GPU, capture the training step after a few steps as a CUDA graph, and replay it for
-        every batch of the same shape: the same bits, with one launch for hundreds. The model
-        function is not called any more then, so it may not depend on anything but features and
+        every batch of the same shape: one launch for hundreds, and the bits of the run's other
+        steps (but not of a run without it: CuPy cannot capture cuBLAS, so all matrix products of
+        the run are then by kernels of our own). The model function is not called any more in a
+        captured step, so it may not depend on anything but features and
         labels: no Python number that changes from step to step, no value read from a tensor. A
         step that cannot be captured is done as ever, after one warning that says why. Loss and
-        metrics are computed when a hook asks for them. On the CPU this changes nothing.
+        metrics are computed when a hook asks for them; then, or before a checkpoint, is told what
+        an op refused, such as a label that is no class. On the CPU this changes nothing.
     resume : bool or "auto", default "auto"
         What to do about checkpoints in `model_dir`. "auto" goes on from the newest if there is
         one, if it was saved with the same params and seed (else it is an error). True demands

@@ -8,10 +8,13 @@ from typing import Any
 
 from minicnn.autograd import Tensor
 from minicnn.backend import kernels_for
-from minicnn.errors import CheckpointError, ConfigError
+from minicnn.errors import CheckpointError, ConfigError, GradientError
 from minicnn.kernels import capturing
 
 __all__ = ["LossScaler"]
+
+
+_LEAST = 2.0**-24  # no overflow needs a smaller factor
 
 
 class LossScaler:
@@ -107,13 +110,23 @@ class LossScaler:
         -------
         bool
             Whether to make the step. If not, a gradient was infinite, and all are forgotten.
+
+        Raises
+        ------
+        GradientError
+            If a gradient is infinite or NaN however small the factor is.
         """
         learning = [(p, p.grad.data) for p in params if p.grad is not None]
         if not _all_finite([gradient for _, gradient in learning]):
             for p, _ in learning:
                 p.grad = None
-            self.scale = max(self.scale * self._backoff, 2.0**-24)
-            self._good = 0
+            self.scale, self._good = self.scale * self._backoff, 0
+            if self.scale < _LEAST:
+                raise GradientError(
+                    f"LossScaler: a gradient is not finite even with the loss scaled by "
+                    f"{self.scale / self._backoff:.2g}, so it is no overflow of float16; lower the "
+                    "learning rate, or use the NaNGuard hook to find the layer"
+                )
             return False
         for p, gradient in learning:  # new arrays: one gradient may belong to several tensors
             p.grad = Tensor(gradient * gradient.dtype.type(1.0 / self.scale))

@@ -175,6 +175,17 @@ def test_wrong_use_gets_one_line_and_status_2(words, message, tmp_path, command)
     assert not (tmp_path / "run").exists()
 
 
+def test_a_device_of_the_environment_that_is_not_here_is_told_in_one_line(tmp_path):
+    folder, wrong = ("--model-dir", tmp_path / "run"), {"MINICNN_DEVICE": "abacus"}
+    process = start("evaluate", *folder, **wrong)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "device 'abacus' is unknown" in err
+    assert err.strip().count("\n") == 0
+    process = start("evaluate", "--device", "cpu", *folder, **wrong)
+    assert "no gtsrb run is here" in process.communicate(timeout=60)[1], "nobody asked for it"
+
+
 def test_a_wrong_number_of_threads_is_said_in_one_line(archive, tmp_path):
     process = start("--data", archive, "--model-dir", tmp_path, *QUICK, MINICNN_THREADS="many")
     _, err = process.communicate(timeout=60)

@@ -171,7 +171,7 @@ ERRORS = (
     ErrorCase(_on_stand_in(_captures_twice), CaptureError, "capture: .*capturing already"),
     ErrorCase(_on_stand_in(_replays_too_early), CaptureError, "did not come to its end"),
     ErrorCase(_on_stand_in(_changes_much), CaptureError, "more than 4096 numbers change"),
-    ErrorCase(_on_stand_in(_looks_late), CaptureError, "an earlier step was given numbers"),
+    ErrorCase(_on_stand_in(_looks_late), CaptureError, "an earlier one was given numbers"),
 )
 
 

@@ -57,6 +57,9 @@ def played_cupy(gpus: int) -> types.ModuleType:
         def __init__(self, index: int) -> None:
             self.index = index
 
+        def use(self) -> None:
+            Device.current = self.index
+
         def __enter__(self) -> None:
             self.before, Device.current = Device.current, self.index
 

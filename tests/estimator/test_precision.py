@@ -58,6 +58,22 @@ def test_an_overflow_costs_a_step_and_nothing_else(tmp_path):
     assert again.loss_scaler.scale == 2.0**38, "it is part of a checkpoint"
 
 
+@pytest.mark.parametrize("scale", [2.0**16, 2.0**39], ids=["good", "overflow"])
+def test_a_step_that_is_undone_leaves_the_scale_as_it_was(scale):
+    """Whether the next growth or halving comes early would change the bits of a resumed run."""
+
+    class Failing(Hook):
+        def before_update(self, context):
+            if context.step == 2:
+                raise ValueError("enough")
+
+    run = estimator(precision="float16").train(training_data, steps=2)
+    run.loss_scaler.scale = scale
+    with pytest.raises(ValueError, match="enough"):
+        run.train(training_data, steps=1, hooks=[Failing()])
+    assert run.loss_scaler.state_dict() == {"scale": scale, "good_steps": 2}
+
+
 def test_the_setting_of_the_program_comes_back(tmp_path):
     seen = []
 

@@ -7,7 +7,8 @@ import importlib
 import numpy as np
 import pytest
 
-from minicnn.kernels import settings
+from minicnn.backend.capture import capture
+from minicnn.kernels import capturing, settings
 from tests.kernels.device_arrays import ORDERS, close, there
 from tests.kernels.test_cuda_tensor_cores import rounded
 from tests.ops.values import normal
@@ -128,3 +129,32 @@ def test_cublas_is_told_when_the_setting_changes(linear, monkeypatch):
     monkeypatch.setattr(settings, "matrix_precision", "tf32")
     linear.matmul(a, a)
     assert core.told == [7, 1, 7, 1]  # such a card has no TF32
+
+
+def no_cublas(*_):
+    raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32"])
+@pytest.mark.parametrize("dtype", TYPES)
+def test_a_captured_product_asks_no_cublas(dtype, precision, cuda, device, linear, monkeypatch):
+    """CuPy refuses to call it in a capture; kernels of our own do any shape, with the same bits."""
+    monkeypatch.setattr(settings, "matrix_precision", precision)
+    monkeypatch.setattr(linear.cupy, "_core", Cublas(), raising=False)
+    pairs = [((20, 33), (33, 18)), ((2, 3, 20, 33), (33, 18)), ((3, 20, 33), (3, 33, 18)),
+             ((33,), (33, 18)), ((20, 33), (33,)), ((33,), (33,)), ((20, 33), (3, 33, 18)),
+             ((2, 1, 5, 4), (3, 4, 6)), *EMPTY]  # fmt: skip
+    monkeypatch.setattr(linear.cupy.ndarray, "__matmul__", no_cublas)
+    for shapes in pairs:
+        a, b = (normal(i, *shape).astype(dtype) for i, shape in enumerate(shapes))
+        left, right = (turned(x) if x.ndim > 1 else there(x) for x in (a, b))
+        with capturing.alike():
+            before = cuda.matmul(left, right)
+        with capture(device) as work:
+            y = cuda.matmul(left, right)
+        work.replay()
+        exact = a.astype(np.float64) @ b.astype(np.float64)
+        assert (y.shape, y.dtype) == (exact.shape, dtype)
+        tolerance = 0.1 if dtype == np.float16 or precision == "tf32" else 1e-4
+        np.testing.assert_allclose(y.get().astype(np.float64), exact, atol=tolerance)
+        np.testing.assert_array_equal(y.get(), before.get())

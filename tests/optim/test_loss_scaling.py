@@ -8,7 +8,7 @@ import pytest
 import minicnn
 from minicnn import nn, ops
 from minicnn.autograd import Tensor
-from minicnn.errors import CheckpointError, ConfigError
+from minicnn.errors import CheckpointError, ConfigError, GradientError
 from minicnn.nn import Parameter
 from minicnn.optim import SGD, LossScaler
 
@@ -38,6 +38,16 @@ def test_an_infinite_gradient_costs_one_step():
     assert scaler.scale == 2.0**15
     gradient(1e-3, scaler)
     assert scaler.scale == 2.0**16, "it grows after three good ones in a row"
+
+
+def test_what_no_factor_mends_is_told():
+    p, scaler = Parameter(np.zeros(2, np.float32)), LossScaler(1.0)
+    for _ in range(24):
+        p.grad = Tensor(np.full(2, np.nan, np.float32))
+        assert not scaler.unscale([p])
+    p.grad = Tensor(np.full(2, np.nan, np.float32))
+    with pytest.raises(GradientError, match=r"not finite even with the loss scaled by 6e-08, so"):
+        scaler.unscale([p])
 
 
 def test_a_shared_gradient_is_divided_once():
