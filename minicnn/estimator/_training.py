@@ -174,9 +174,7 @@ class TrainingRun:
         if scaler is None:
             loss.backward()
             return
-        with np.errstate(
-            over="ignore", invalid="ignore"
-        ):  # the scaler finds it, and leaves the step out
+        with np.errstate(over="ignore", invalid="ignore"):  # the scaler leaves such a step out
             scaler.scaled(loss).backward()
 
     def _show(self, results: Callable[[], EstimatorSpec]) -> None:

@@ -125,11 +125,11 @@ class RunConfig:
         every batch of the same shape: one launch for hundreds, and the bits of the run's other
         steps (but not of a run without it: CuPy cannot capture cuBLAS, so all matrix products of
         the run are then by kernels of our own). The model function is not called any more in a
-        captured step, so it may not depend on anything but features and
-        labels: no Python number that changes from step to step, no value read from a tensor. A
-        step that cannot be captured is done as ever, after one warning that says why. Loss and
-        metrics are computed when a hook asks for them; then, or before a checkpoint, is told what
-        an op refused, such as a label that is no class. On the CPU this changes nothing.
+        captured step, so it may not depend on anything but features and labels: no Python number
+        that changes from step to step, no value read from a tensor. A step that cannot be captured
+        is done as ever, after one warning that says why. Loss and metrics are computed when a hook
+        asks for them; then, or before a checkpoint, is told what an op refused, such as a label
+        that is no class. On the CPU this changes nothing.
     resume : bool or "auto", default "auto"
         What to do about checkpoints in `model_dir`. "auto" goes on from the newest if there is
         one, if it was saved with the same params and seed (else it is an error). True demands
