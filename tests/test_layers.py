@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "minicnn"
 FLOORS = [  # ground floor first; names on one line may not import one another
     {"errors", "kernels"},
-    {"backend", "config"},
+    {"_files", "backend", "config"},
     {"autograd"},
     {"ops"},
     {"nn"},

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import CheckpointError, ConfigError
-from minicnn.estimator import _files
+from minicnn import _files
 
 _FORMAT, _VERSION = "minicnn checkpoint", 1
 _NAME = re.compile(r"step-(\d{8,})(?:\.(\d+))?")

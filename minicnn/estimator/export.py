@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn.errors import CheckpointError, ConfigError
-from minicnn.estimator import _files
+from minicnn import _files
 from minicnn.estimator.checkpoint import load_checkpoint
 
 _FORMAT, _VERSION = "minicnn export", 1

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from minicnn.errors import ConfigError
-from minicnn.estimator import _files
+from minicnn import _files
 from minicnn.estimator._events import EventWriter
 from minicnn.estimator.control_hooks import check_every
 from minicnn.estimator.hook import Hook, RunContext

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from minicnn.errors import CheckpointError, ConfigError
-from minicnn.estimator import _files
+from minicnn import _files
 from minicnn.estimator.checkpoint import (
     checkpoint_sha256,
     list_checkpoints,

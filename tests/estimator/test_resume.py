@@ -227,7 +227,7 @@ def test_random_layers_draw_anew_in_each_step():
 def test_a_full_disk_ends_the_run_and_keeps_what_is_saved(tmp_path, monkeypatch):
     import errno
 
-    from minicnn.estimator import _files
+    from minicnn import _files
 
     attempts = []
     write = _files._write
