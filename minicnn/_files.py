@@ -1,16 +1,19 @@
 """Writing files so that a crash, a full disk or a kill never leaves half of them.
 
-A folder is written under a name that starts with a dot, forced to the disk, and
-then renamed: it is there completely or not at all.
+A file or a folder is written under a name that starts with a dot, forced to the disk, and
+then renamed: it is there completely or not at all.  A folder gets a file ``SHA256SUMS``, in the
+format of the program sha256sum, so that what a disk or a copy has changed is found when it is read.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import itertools
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,33 +23,68 @@ import numpy as np
 
 from minicnn.errors import CheckpointError
 
-UNFINISHED = ".unfinished-"  # begins the names of folders being written or deleted
+UNFINISHED = ".unfinished-"  # begins the names of what is being written or deleted
+SUMS = "SHA256SUMS"
+_SUM = re.compile(r"([0-9a-f]{64})  ([^/\\\n]+)")  # a line of it
 _numbers = itertools.count()
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
-    """Create a folder with these files, all of it or nothing.
+def write_folder(target: Path, files: Mapping[str, bytes], replace: bool = False) -> None:
+    """Create a folder with these files and their checksums, all of it or nothing.
 
     Raises
     ------
     CheckpointError
-        If it cannot be written; nothing is left behind then.
+        If it cannot be written; nothing is left behind then, and what was to be replaced stays.
     """
     part = _unfinished(target)
+    sums = "".join(f"{_sha256(content)}  {name}\n" for name, content in files.items())
     try:
         part.mkdir(parents=True)
-        for name, content in files.items():
+        for name, content in {**files, SUMS: sums.encode()}.items():
             _write(part / name, content)
         sync_folder(part)
-        part.rename(target)  # refuses a folder that exists and is not empty
+        if replace and target.exists():
+            _swap(part, target)
+        else:
+            part.rename(target)  # refuses a folder that exists and is not empty
         sync_folder(target.parent)
     except BaseException as error:
-        with contextlib.suppress(OSError):
-            shutil.rmtree(part)
+        shutil.rmtree(part, ignore_errors=True)
         if isinstance(error, OSError):
             raise CheckpointError(_explain(target, files, error)) from error
         raise
+
+
+def read_folder(folder: Path) -> dict[str, bytes]:
+    """Return the files that `write_folder` was given.
+
+    Raises
+    ------
+    CheckpointError
+        If one is missing, or not as it was written; it is named.
+    """
+    try:
+        sums = read_bytes(folder / SUMS).decode("ascii").splitlines()
+        wanted = {m[2]: m[1] for m in map(_SUM.fullmatch, sums) if m is not None}
+    except UnicodeDecodeError:
+        sums, wanted = [], {}
+    if not wanted or len(wanted) != len(sums):
+        raise CheckpointError(f"{folder / SUMS} is damaged: it is no list of checksums")
+    for name in wanted:
+        if not (folder / name).exists():
+            raise CheckpointError(f"{folder} is damaged: {name}, which {SUMS} names, is missing")
+    files = {name: read_bytes(folder / name) for name in wanted}
+    for name, content in files.items():
+        check_sum(content, wanted[name], folder / name)
+    return files
+
+
+def check_sum(content: bytes, digest: str, path: Path) -> None:
+    """Raise a CheckpointError that names the file if these are not the bytes that were written."""
+    if _sha256(content) != digest:
+        raise CheckpointError(f"{path} is damaged: its SHA-256 is not the one saved with it")
 
 
 def write_file(target: Path, content: bytes) -> None:
@@ -64,7 +102,8 @@ def write_file(target: Path, content: bytes) -> None:
         part.replace(target)
         sync_folder(target.parent)
     except BaseException as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise CheckpointError(_explain(target, {"": content}, error)) from error
         raise
@@ -80,10 +119,11 @@ def delete_folder(target: Path) -> None:
 def delete_unfinished(folder: Path) -> None:
     """Delete what killed processes left behind."""
     for part in folder.glob(f"{UNFINISHED}*"):
-        if part.is_dir():
+        if part.is_dir() and not part.is_symlink():
             shutil.rmtree(part, ignore_errors=True)
         else:
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
@@ -118,7 +158,7 @@ def arrays_from_bytes(content: bytes, path: Path) -> dict[str, np.ndarray]:
 
     try:
         arrays = safetensors.numpy.load(content)
-    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+    except Exception as error:  # SafetensorError, KeyError for a type NumPy has not, ...
         raise CheckpointError(f"{path} is no intact safetensors file: {error}") from error
     return dict(sorted(arrays.items()))  # safetensors gives them in an order that varies
 
@@ -132,16 +172,35 @@ def json_from_bytes(content: bytes, path: Path) -> Any:
     """Return what `json_to_bytes` was given, numbers, lists and dicts with strings as keys."""
     try:
         return json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is no intact JSON file: {error}") from error
 
 
 def read_bytes(path: Path) -> bytes:
     """Return a file's content, or raise a CheckpointError that names it."""
     try:
+        if path.exists() and not path.is_file():  # a pipe would let us wait for ever
+            raise CheckpointError(f"cannot read {path}: it is no file")
         return path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL character
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"cannot read {path}: {reason}") from error
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _swap(part: Path, target: Path) -> None:
+    """Put a finished folder in the place of another; a kill in between leaves both, unfinished."""
+    old = _unfinished(target)
+    target.rename(old)
+    try:
+        part.rename(target)
+    except BaseException:
+        old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write(path: Path, content: bytes) -> None:

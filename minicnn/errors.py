@@ -3,12 +3,14 @@
 __all__ = [
     "CaptureError",
     "CheckpointError",
+    "CheckpointWarning",
     "ConfigError",
     "DTypeError",
     "DataError",
     "DeviceError",
     "GradientError",
     "MinicnnError",
+    "OutputError",
     "ShapeError",
 ]
 
@@ -44,8 +46,16 @@ class CheckpointError(MinicnnError, RuntimeError):
     """A saved state is broken, incomplete or of another model."""
 
 
+class CheckpointWarning(UserWarning):
+    """A run went on although something of what it had saved is damaged."""
+
+
 class DataError(MinicnnError, ValueError):
     """A data file or record is broken or missing; the message names the file and line."""
+
+
+class OutputError(MinicnnError, OSError):
+    """A file that tells of a run, such as a table or a log, cannot be written."""
 
 
 class ConfigError(MinicnnError, ValueError):

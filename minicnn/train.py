@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -13,7 +14,7 @@ from minicnn.errors import MinicnnError
 __all__ = ["main"]
 
 APPS = {"gtsrb": "classify traffic signs"}
-INTERRUPTED = 130  # what a shell expects of a program ended by Ctrl-C
+SIGNALLED = 128  # plus the signal: what a shell says of a program that one has ended
 WRONG_USE = 2
 
 
@@ -36,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0 if all went well, 2 for wrong use or broken data, 130 after Ctrl-C.
+        The exit status: 0 if all went well, 2 for wrong use or broken data, 130 after Ctrl-C,
+        143 after SIGTERM.
     """
     parser = Parser(
         prog="python -m minicnn.train",
@@ -58,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return WRONG_USE
     except KeyboardInterrupt as interrupt:
         print(f"\nstopped{': ' if str(interrupt) else ''}{interrupt}", file=sys.stderr)
-        return INTERRUPTED
+        return SIGNALLED + getattr(interrupt, "number", signal.SIGINT)
 
 
 if __name__ == "__main__":

@@ -3,13 +3,18 @@
 from minicnn.estimator._interrupts import Interrupted
 from minicnn.estimator.checkpoint import (
     Checkpoint,
+    best_checkpoint,
+    check_checkpoint,
     checkpoint_sha256,
     list_checkpoints,
     load_checkpoint,
     newest_checkpoint,
+    newest_sound_checkpoint,
+    prune_checkpoints,
     save_checkpoint,
 )
 from minicnn.estimator.control_hooks import (
+    BestCheckpoint,
     CheckpointHook,
     EarlyStopping,
     LearningRateHook,
@@ -24,6 +29,7 @@ from minicnn.estimator.record_hooks import OutputHook, PlotHook, TensorBoardHook
 from minicnn.estimator.spec import EstimatorSpec, Mode, RunConfig
 
 __all__ = [
+    "BestCheckpoint",
     "Checkpoint",
     "CheckpointHook",
     "EarlyStopping",
@@ -42,10 +48,14 @@ __all__ = [
     "RunContext",
     "TensorBoardHook",
     "ValidationHook",
+    "best_checkpoint",
+    "check_checkpoint",
     "checkpoint_sha256",
     "list_checkpoints",
     "load_checkpoint",
     "load_export",
     "newest_checkpoint",
+    "newest_sound_checkpoint",
+    "prune_checkpoints",
     "save_checkpoint",
 ]

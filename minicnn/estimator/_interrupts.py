@@ -1,4 +1,9 @@
-"""Ctrl-C during training: once to end after the step, twice to end at once."""
+"""Ctrl-C during training, and what a system says before it ends a program.
+
+Once to end after the step, twice to end at once.  SIGTERM (a shutdown, a batch system, a container
+that is stopped) and SIGHUP (a terminal that was closed) count as Ctrl-C does, unless the program
+does something of its own about them or ignores them, as ``nohup`` has it.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +17,13 @@ from types import FrameType
 from typing import Any, Self
 
 _NOTICE = b"\nfinishing this step; press Ctrl-C again to stop at once\n"
+_SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C ended the training; the message says how to go on.
+    """Ctrl-C, SIGTERM or SIGHUP ended the training; the message says how to go on.
 
     Attributes
     ----------
@@ -23,23 +31,34 @@ class Interrupted(KeyboardInterrupt):
         The last step that was done.
     checkpoint : Path or None
         Where it was saved.
+    number : int
+        Of the signal: SIGINT for Ctrl-C, or SIGTERM, or SIGHUP.
+    trouble : str
+        Why it could not be saved, empty if it was.
     """
 
-    def __init__(self, step: int, checkpoint: Path | None) -> None:
-        super().__init__(step, checkpoint)
-        self.step, self.checkpoint = step, checkpoint
+    def __init__(
+        self, step: int, checkpoint: Path | None, number: int = signal.SIGINT, trouble: str = ""
+    ) -> None:
+        super().__init__(step, checkpoint, number, trouble)
+        self.step, self.checkpoint, self.number, self.trouble = step, checkpoint, number, trouble
 
     def __str__(self) -> str:
+        by = "" if self.number == signal.SIGINT else f" by {signal.Signals(self.number).name}"
+        if self.trouble:
+            return f"stopped{by} after step {self.step}, which could not be saved: {self.trouble}"
         if self.checkpoint is None:
-            return f"stopped after step {self.step}; not saved, for the RunConfig has no model_dir"
+            return (
+                f"stopped{by} after step {self.step}; not saved, for the RunConfig has no model_dir"
+            )
         return (
-            f"stopped after step {self.step}, saved in {self.checkpoint}; run the same again to "
-            "go on from there"
+            f"stopped{by} after step {self.step}, saved in {self.checkpoint}; run the same again "
+            "to go on from there"
         )
 
 
 class Interrupts:
-    """Counts Ctrl-C inside a ``with`` block, in the main thread.
+    """Counts the signals that ask for an end inside a ``with`` block, in the main thread.
 
     The first is only counted. The second raises KeyboardInterrupt, unless weights are
     being written at that moment.
@@ -47,20 +66,25 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.count = 0
+        self.signal = int(signal.SIGINT)  # the first that came
         self._shielded = False
-        self._before: Any = None
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            before = signal.getsignal(signal.SIGINT)
-            if callable(before):  # not where it is ignored, as in a job in the background
-                self._before = before
-                signal.signal(signal.SIGINT, self._handle)
+            for number in _SIGNALS:
+                before = signal.getsignal(number)
+                own = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+                # Whatever handles Ctrl-C comes back afterwards; not where it is ignored, as in a
+                # job in the background. A program's own way with the others is left alone.
+                if before is own or (number == signal.SIGINT and callable(before)):
+                    self._before[number] = before
+                    signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
+        for number, before in self._before.items():
+            signal.signal(number, before)
 
     @contextlib.contextmanager
     def shield(self) -> Iterator[None]:
@@ -71,9 +95,10 @@ class Interrupts:
         finally:
             self._shielded = before
 
-    def _handle(self, _: int, __: FrameType | None) -> None:
+    def _handle(self, number: int, _: FrameType | None) -> None:
         self.count += 1
         if self.count == 1:
+            self.signal = number
             with contextlib.suppress(OSError):
                 os.write(2, _NOTICE)  # print() is not safe here: it may be the one interrupted
         elif not self._shielded:

@@ -48,18 +48,10 @@ class Model:
     def evaluating(self) -> Iterator[None]:
         """Record no history and behave as in evaluation, inside a ``with`` block.
 
-        Afterwards every layer is in the mode it was in: some may be frozen.
+        The layers' own modes stay what they are, and other threads see them.
         """
-        before = [(module, module.training) for _, module in self.module.named_modules()]
-        root = self.module.training
-        try:
-            with no_grad():
-                self.module.eval()
-                yield
-        finally:
-            self.module.train(root)  # layers made meanwhile
-            for module, training in before:
-                module.training = training
+        with no_grad(), nn.evaluating():
+            yield
 
     def prepare(self, features: Any, labels: Any, mode: Mode, step: int) -> None:
         """Load weights that wait, before the first batch of a kind is computed.
@@ -105,6 +97,13 @@ class Model:
         """Drop all layers made so far, if they are this model's own and hold nothing of value."""
         if self._owns and self._fresh:
             self.module = self._new_scope()
+
+    def parameters(self) -> list[tuple[str, nn.Parameter]]:
+        """Return the names and the parameters; none before the layers exist."""
+        try:
+            return list(self.module.named_parameters())
+        except ConfigError:
+            return []
 
     def buffers(self) -> list[nn.Buffer]:
         """Return the moving averages and the like; none before the layers exist."""

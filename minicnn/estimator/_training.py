@@ -275,15 +275,21 @@ class TrainingRun:
             self._call_all("end")
         except BaseException as error:
             failure = _joined(failure, error)
-        saved = None
-        if self._whole and not isinstance(failure, CheckpointError):
+        saved, trouble = None, ""
+        if not self._whole:
+            trouble = "its update was cut off"
+        elif not isinstance(failure, CheckpointError):
             try:
                 saved = self._save()
             except BaseException as error:
+                trouble = str(error)
                 failure = _joined(failure, error)
         step = self.estimator.step
         if isinstance(failure, KeyboardInterrupt):
-            raise Interrupted(step, saved) from None
+            stopped = Interrupted(step, saved, self.interrupts.signal, trouble)
+            for note in getattr(failure, "__notes__", ()):
+                stopped.add_note(note)
+            raise stopped from None
         if failure is not None:
             if saved is not None:
                 failure.add_note(f"minicnn: the run is saved at step {step}, in {saved}")

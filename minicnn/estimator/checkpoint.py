@@ -3,31 +3,42 @@
     checkpoints/step-00000400/weights.safetensors     parameters and moving averages
                               optimizer.safetensors   the optimiser's slots
                               arrays.safetensors      arrays of the state, if any
-                              state.json              the rest, and a digest of each file
+                              state.json              the rest
+                              SHA256SUMS              for ``sha256sum -c``, and for us
 
 The newest checkpoint is the one of the highest step, whatever the files' times.
 A step that is saved again, because something changed without a step, becomes
-``step-00000400.1``.  Nothing is ever pickled.
+``step-00000400.1``.  Nothing is ever pickled.  A checkpoint that is found to be damaged
+is kept, as ``damaged-step-00000400``, and the run goes on from the one before it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import re
-from collections.abc import Mapping
+import itertools
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minicnn.errors import CheckpointError, ConfigError
 from minicnn import _files
+from minicnn.errors import CheckpointError, ConfigError
+from minicnn.estimator._checkpoint_files import (
+    ARRAYS,
+    NAME,
+    OPTIMIZER,
+    STATE,
+    WEIGHTS,
+    head_of,
+    put_back,
+    read_files,
+    to_files,
+)
 
-_FORMAT, _VERSION = "minicnn checkpoint", 1
-_NAME = re.compile(r"step-(\d{8,})(?:\.(\d+))?")
-_ARRAY = "__array__"  # marks where an array was taken out of the state
+_DAMAGED = "damaged-"  # begins the names of checkpoints that were set aside
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,7 @@ def save_checkpoint(
     optimizer: Mapping[str, Any],
     state: Any = None,
     keep: int | None = None,
+    protect: Collection[int] = (),
 ) -> Path:
     """Save a checkpoint beside the earlier ones, then delete those that are too many.
 
@@ -77,6 +89,8 @@ def save_checkpoint(
         Dicts with strings as keys, lists, numbers, strings, None and arrays.
     keep : int, optional
         How many checkpoints to keep, this one included; all by default.
+    protect : collection of int, optional
+        Steps whose checkpoints are kept besides.
 
     Returns
     -------
@@ -94,7 +108,7 @@ def save_checkpoint(
     if step < 0 or (keep is not None and keep < 1):
         raise ConfigError(f"save_checkpoint: step is {step}, keep is {keep}; keep at least 1")
     folder = Path(folder)
-    files = _content(step, weights, optimizer, state)
+    files = to_files(step, weights, optimizer, state)
     _files.delete_unfinished(folder)
     earlier = list_checkpoints(folder)
     target = _free_name(folder, step, earlier)
@@ -105,9 +119,9 @@ def save_checkpoint(
         if earlier:
             left = f"the earlier ones are untouched, newest {earlier[-1].name}"
         raise CheckpointError(f"checkpoint: {error}; {left}") from error.__cause__
-    for old in earlier[: len(earlier) + 1 - keep] if keep is not None else []:
+    if keep is not None:
         with contextlib.suppress(OSError):  # one too many does no harm
-            _files.delete_folder(old)
+            _delete_old(folder, keep, protect)
     return target
 
 
@@ -130,25 +144,146 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         If there is none, or a file of it is missing or damaged.
     """
     path = _checkpoint_at(path)
-    head = _files.json_from_bytes(_files.read_bytes(path / "state.json"), path / "state.json")
-    if not isinstance(head, dict) or head.get("format") != _FORMAT:
-        raise CheckpointError(f"{path / 'state.json'} is not of a minicnn checkpoint")
-    if head.get("version") != _VERSION:
-        raise CheckpointError(
-            f"{path} has version {head.get('version')!r}; this minicnn reads {_VERSION}"
-        )
-    arrays = {}
-    for name, digest in head["sha256"].items():
-        content = _files.read_bytes(path / name)
-        if hashlib.sha256(content).hexdigest() != digest:
-            raise CheckpointError(
-                f"{path / name} is damaged (its SHA-256 is not the one saved with it); delete "
-                f"{path.name} to go on from the checkpoint before it"
-            )
-        arrays[name] = _files.arrays_from_bytes(content, path / name)
-    state = _put_back(head["state"], arrays.get("arrays.safetensors", {}))
-    weights, optimizer = arrays["weights.safetensors"], arrays["optimizer.safetensors"]
-    return Checkpoint(path, head["step"], weights, optimizer, state)
+    files = read_files(path)
+    head = head_of(path, files.get(STATE, b""))
+    parts = {
+        name: _files.arrays_from_bytes(content, path / name)
+        for name, content in files.items()
+        if name != STATE
+    }
+    if missing := {WEIGHTS, OPTIMIZER} - set(parts):
+        raise CheckpointError(f"{path} is damaged: it has no {' and no '.join(sorted(missing))}")
+    state = put_back(head["state"], parts.get(ARRAYS, {}), path)
+    return Checkpoint(path, head["step"], parts[WEIGHTS], parts[OPTIMIZER], state)
+
+
+def check_checkpoint(path: str | Path) -> str | None:
+    """Say what is wrong with a checkpoint.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder of one checkpoint, or a folder of checkpoints, whose newest is looked at.
+
+    Returns
+    -------
+    str or None
+        Which file is damaged and how; None if everything is as it was saved.
+    """
+    try:
+        load_checkpoint(path)
+    except CheckpointError as error:
+        return str(error)
+    return None
+
+
+def newest_sound_checkpoint(
+    folder: str | Path,
+) -> tuple[Checkpoint | None, list[tuple[Path, str]]]:
+    """Read the newest checkpoint that is intact.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where the checkpoints of one run are; need not exist.
+
+    Returns
+    -------
+    checkpoint : Checkpoint or None
+        None if there is none.
+    damaged : list of (Path, str)
+        The newer ones, the newest first, each with what is wrong with it.
+    """
+    damaged: list[tuple[Path, str]] = []
+    for path in reversed(list_checkpoints(folder)):
+        try:
+            return load_checkpoint(path), damaged
+        except CheckpointError as error:
+            if path.exists():  # else another process has deleted it meanwhile, as too old
+                damaged.append((path, str(error)))
+    return None, damaged
+
+
+def best_checkpoint(folder: str | Path) -> Path | None:
+    """Return the checkpoint whose evaluation was the best, as `BestCheckpoint` saw it.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where the checkpoints of one run are; need not exist.
+
+    Returns
+    -------
+    Path or None
+        The folder of the checkpoint; None if no evaluation was compared.
+
+    Raises
+    ------
+    CheckpointError
+        If the newest checkpoint, which knows, is damaged.
+    """
+    folder = Path(folder)
+    newest = newest_checkpoint(folder)
+    if newest is None:
+        return None
+    step = best_step(head_of(newest, _files.read_bytes(newest / STATE))["state"])
+    return next((p for p in list_checkpoints(folder) if order_of(p)[0] == step), None)
+
+
+def best_step(state: Any) -> int | None:
+    """Return the step that a checkpoint's state says was the best, if it says so."""
+    best = state.get("best") if isinstance(state, dict) else None
+    return best.get("step") if isinstance(best, dict) else None
+
+
+def prune_checkpoints(folder: str | Path, keep: int, dry_run: bool = False) -> list[Path]:
+    """Delete all checkpoints but the newest sound ones, and the best.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where the checkpoints of one run are.
+    keep : int
+        How many sound ones to keep; damaged ones are neither counted nor deleted.
+    dry_run : bool, default False
+        Whether to delete nothing.
+
+    Returns
+    -------
+    list of Path
+        What was deleted, or would be.
+
+    Raises
+    ------
+    ConfigError
+        If `keep` is not 1 or more.
+    CheckpointError
+        If one cannot be deleted.
+    """
+    if keep < 1:
+        raise ConfigError(f"prune_checkpoints: keep is {keep}; keep at least 1")
+    folder = Path(folder)
+    sound = [p for p in list_checkpoints(folder) if check_checkpoint(p) is None]
+    best = load_checkpoint(sound[-1]).state if sound else None
+    extra = [p for p in sound[:-keep] if order_of(p)[0] != best_step(best)]
+    for path in [] if dry_run else extra:
+        try:
+            _files.delete_folder(path)
+        except OSError as error:
+            raise CheckpointError(f"cannot delete {path}: {error.strerror}") from error
+    return extra
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged checkpoint, so that nobody takes it for one; return its new name."""
+    names = (path.with_name(f"{_DAMAGED}{path.name}{end}") for end in _endings())
+    target = next(name for name in names if not name.exists())
+    try:
+        path.rename(target)
+        _files.sync_folder(path.parent)
+    except OSError as error:
+        raise CheckpointError(f"cannot rename {path}: {error.strerror}") from error
+    return target
 
 
 def list_checkpoints(folder: str | Path) -> list[Path]:
@@ -166,7 +301,7 @@ def list_checkpoints(folder: str | Path) -> list[Path]:
     """
     folder = Path(folder)
     found = folder.iterdir() if folder.is_dir() else []
-    return sorted((p for p in found if _NAME.fullmatch(p.name) and p.is_dir()), key=_key)
+    return sorted((p for p in found if NAME.fullmatch(p.name) and p.is_dir()), key=order_of)
 
 
 def newest_checkpoint(folder: str | Path) -> Path | None:
@@ -206,34 +341,23 @@ def checkpoint_sha256(path: str | Path) -> str:
     CheckpointError
         If there is none.
     """
-    content = _files.read_bytes(_checkpoint_at(path) / "weights.safetensors")
+    content = _files.read_bytes(_checkpoint_at(path) / WEIGHTS)
     return hashlib.sha256(content).hexdigest()
 
 
-def _content(
-    step: int, weights: Mapping[str, Any], optimizer: Mapping[str, Any], state: Any
-) -> dict[str, bytes]:
-    """Return the files of a checkpoint."""
-    arrays: dict[str, np.ndarray] = {}
-    rest = _take_out(state, "", arrays)
-    files = {
-        "weights.safetensors": _files.arrays_to_bytes(weights),
-        "optimizer.safetensors": _files.arrays_to_bytes(optimizer),
-    }
-    if arrays:
-        files["arrays.safetensors"] = _files.arrays_to_bytes(arrays)
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    head = {"format": _FORMAT, "version": _VERSION, "step": step, "sha256": digests}
-    try:
-        files["state.json"] = _files.json_to_bytes(head | {"state": rest})
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"checkpoint: the state cannot be saved as JSON: {error}") from error
-    return files
+def _delete_old(folder: Path, keep: int, protect: Collection[int]) -> None:
+    for old in list_checkpoints(folder)[:-keep]:
+        if order_of(old)[0] not in protect:
+            _files.delete_folder(old)
+
+
+def _endings() -> Iterator[str]:
+    return itertools.chain([""], (f".{n}" for n in itertools.count(1)))
 
 
 def _free_name(folder: Path, step: int, earlier: list[Path]) -> Path:
     """Return a name that makes a checkpoint the newest one."""
-    last, again = _key(earlier[-1]) if earlier else (-1, 0)
+    last, again = order_of(earlier[-1]) if earlier else (-1, 0)
     if last > step:
         raise CheckpointError(
             f"checkpoint: {earlier[-1]} is of a later step than {step}; it would be taken for "
@@ -244,7 +368,7 @@ def _free_name(folder: Path, step: int, earlier: list[Path]) -> Path:
 
 def _checkpoint_at(path: str | Path) -> Path:
     path = Path(path)
-    if (path / "state.json").is_file() or _NAME.fullmatch(path.name):
+    if (path / STATE).is_file() or NAME.fullmatch(path.name):
         return path
     newest = newest_checkpoint(path)
     if newest is None:
@@ -252,30 +376,8 @@ def _checkpoint_at(path: str | Path) -> Path:
     return newest
 
 
-def _key(path: Path) -> tuple[int, int]:
+def order_of(path: Path) -> tuple[int, int]:
     """Return the step, and how often it was saved before."""
-    match = _NAME.fullmatch(path.name)
+    match = NAME.fullmatch(path.name)
     assert match is not None
     return int(match[1]), int(match[2] or 0)
-
-
-def _take_out(tree: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
-    """Return a tree without its arrays, which go to `arrays` under names that tell the place."""
-    if isinstance(tree, dict):
-        return {k: _take_out(v, f"{name}/{k}", arrays) for k, v in tree.items()}
-    if isinstance(tree, list | tuple):
-        return [_take_out(v, f"{name}/{i}", arrays) for i, v in enumerate(tree)]
-    if isinstance(tree, np.generic):
-        return tree.item()
-    if not isinstance(tree, np.ndarray):
-        return tree
-    arrays[name] = tree
-    return {_ARRAY: name}
-
-
-def _put_back(tree: Any, arrays: dict[str, np.ndarray]) -> Any:
-    if isinstance(tree, dict):
-        if set(tree) == {_ARRAY}:
-            return arrays[tree[_ARRAY]]
-        return {k: _put_back(v, arrays) for k, v in tree.items()}
-    return [_put_back(v, arrays) for v in tree] if isinstance(tree, list) else tree

@@ -98,7 +98,93 @@ class ValidationHook(Hook):
         self.results = context.evaluate(self.input_fn, self.name)
 
 
-class EarlyStopping(Hook):
+class _BestHook(Hook):
+    """A hook that knows the best evaluation so far; NaN is never the best."""
+
+    def _watch(self, metric: str, mode: str, min_change: float, name: str) -> None:
+        """Begin with a metric and what is good of it."""
+        kind = type(self).__name__
+        if mode not in ("auto", "min", "max"):
+            raise ConfigError(f"{kind}: mode is {mode!r}; give 'auto', 'min' or 'max'")
+        if not min_change >= 0:
+            raise ConfigError(f"{kind}: min_change is {min_change!r}; give 0 or more")
+        if mode == "auto":
+            mode = "min" if "loss" in metric or "error" in metric else "max"
+        self.metric, self.name, self.min_change = metric, name, min_change
+        self._sign = 1.0 if mode == "max" else -1.0
+        self.best, self.best_step = math.nan, -1
+
+    def _is_better(self, step: int, results: dict[str, Any]) -> bool:
+        """Compare an evaluation with the best one, which it may become."""
+        if self.metric not in results or np.ndim(results[self.metric]):
+            raise ConfigError(
+                f"{type(self).__name__}: {self.metric!r} is no number among the results "
+                f"{sorted(results)}"
+            )
+        value = float(results[self.metric])
+        gain = self._sign * (value - self.best)
+        better = gain > self.min_change or (math.isnan(self.best) and not math.isnan(value))
+        if better:
+            self.best, self.best_step = value, step
+        return better
+
+
+class BestCheckpoint(_BestHook):
+    """Saves a checkpoint whenever an evaluation is the best so far, and keeps it.
+
+    However many newer checkpoints there come, this one is not deleted before a better one is
+    saved; `best_checkpoint` finds it.
+
+    Parameters
+    ----------
+    metric : str, default "loss"
+        Which of the results to watch.
+    mode : {"auto", "min", "max"}, default "auto"
+        Whether small or large values are good; by default small ones for names that contain "loss"
+        or "error", large ones for others.
+    min_change : float, default 0.0
+        How much better a value must be to count.
+    name : str, default "validation"
+        Which evaluations to watch: those of the `ValidationHook` of that name.
+
+    Attributes
+    ----------
+    best : float
+        The best value; NaN before the first evaluation.
+    best_step : int
+        Its step.
+
+    Raises
+    ------
+    ConfigError
+        If an argument makes no sense.
+    """
+
+    def __init__(
+        self,
+        metric: str = "loss",
+        mode: str = "auto",
+        min_change: float = 0.0,
+        name: str = "validation",
+    ) -> None:
+        self._watch(metric, mode, min_change, name)
+
+    def after_evaluate(self, context: RunContext, name: str, results: dict[str, Any]) -> None:
+        """Ask for a checkpoint if the results are the best."""
+        if name == self.name and self._is_better(context.step, results):
+            context.estimator.mark_best(name, self.metric, self.best)
+            context.save()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best value, and when it was."""
+        return {"best": self.best, "best_step": self.best_step}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on with the best value so far."""
+        self.best, self.best_step = state["best"], state["best_step"]
+
+
+class EarlyStopping(_BestHook):
     """Ends the run when a metric of an evaluation no longer gets better.
 
     When it ends the run it puts back the weights of the best evaluation, before the last checkpoint
@@ -143,17 +229,9 @@ class EarlyStopping(Hook):
         name: str = "validation",
         restore_best: bool = True,
     ) -> None:
-        if mode not in ("auto", "min", "max"):
-            raise ConfigError(f"EarlyStopping: mode is {mode!r}; give 'auto', 'min' or 'max'")
-        if not min_change >= 0:
-            raise ConfigError(f"EarlyStopping: min_change is {min_change!r}; give 0 or more")
-        if mode == "auto":
-            mode = "min" if "loss" in metric or "error" in metric else "max"
-        self.metric, self.name, self.restore_best = metric, name, restore_best
+        self._watch(metric, mode, min_change, name)
+        self.restore_best = restore_best
         self.patience = check_every("EarlyStopping", patience, "patience")
-        self.min_change = min_change
-        self._sign = 1.0 if mode == "max" else -1.0
-        self.best, self.best_step = math.nan, -1
         self._waited = 0
         self._weights: dict[str, np.ndarray] | None = None
         self._ended = self._restored = False
@@ -168,14 +246,8 @@ class EarlyStopping(Hook):
         """Compare the results with the best ones."""
         if name != self.name:
             return
-        if self.metric not in results or np.ndim(results[self.metric]):
-            raise ConfigError(
-                f"EarlyStopping: {self.metric!r} is no number among the results {sorted(results)}"
-            )
-        value = float(results[self.metric])
-        gain = self._sign * (value - self.best)
-        if gain > self.min_change or (math.isnan(self.best) and not math.isnan(value)):
-            self.best, self.best_step, self._waited = value, context.step, 0
+        if self._is_better(context.step, results):
+            self._waited = 0
             if self.restore_best:
                 self._weights = context.estimator.module.state_dict()
         else:

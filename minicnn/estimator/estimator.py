@@ -12,7 +12,7 @@ import numpy as np
 from minicnn import nn
 from minicnn.autograd import Tensor
 from minicnn.backend.device import get_device, on_device
-from minicnn.errors import ConfigError, ShapeError
+from minicnn.errors import ConfigError, GradientError, ShapeError
 from minicnn.estimator import _settings
 from minicnn.estimator._input import InputFn, TrainingInput, as_tensors, batches, count_examples
 from minicnn.estimator._model import (
@@ -22,8 +22,8 @@ from minicnn.estimator._model import (
     model_fn_of,
 )
 from minicnn.estimator._precision import computing_in
+from minicnn.estimator._run_folder import RunFolder
 from minicnn.estimator._training import TrainingRun
-from minicnn.estimator.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 from minicnn.estimator.control_hooks import CheckpointHook
 from minicnn.estimator.export import read_weights, save_export
 from minicnn.estimator.hook import Hook, RunContext
@@ -73,7 +73,9 @@ class Estimator:
     ConfigError
         If `model_dir` holds a run with other settings, or against what `config.resume` says.
     CheckpointError
-        If its newest checkpoint is damaged.
+        If `model_dir` has checkpoints, but none is intact. Where only the newest are damaged, the
+        run goes on from the newest one that is not, after a `CheckpointWarning` that names them;
+        they are renamed to ``damaged-...`` when training begins.
 
     Examples
     --------
@@ -126,6 +128,8 @@ class Estimator:
         self.hook_states: dict[str, Any] = {}
         self.optimizer_state: dict[str, np.ndarray] | None = None  # until there is an optimiser
         self.loss_scaler = LossScaler() if self.config.precision == "float16" else None
+        self.best: dict[str, Any] | None = None  # the best evaluation, if a hook compares them
+        self._folder = None if self.model_dir is None else RunFolder(self.model_dir)
         self._settings = _settings.describe({"params": self.params, "seed": self.config.seed})
         self._resume()
 
@@ -183,7 +187,20 @@ class Estimator:
     @property
     def checkpoints(self) -> Path | None:
         """The folder of the checkpoints, if there is a `model_dir`."""
-        return None if self.model_dir is None else self.model_dir / "checkpoints"
+        return None if self._folder is None else self._folder.checkpoints
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other runs out of `model_dir` inside a ``with`` block, as `train` does by itself.
+
+        Raises
+        ------
+        CheckpointError
+            If another process trains in it, or has done so since this Estimator was made, or it
+            cannot be written to.
+        """
+        with self._folder.locked() if self._folder is not None else contextlib.nullcontext():
+            yield
 
     def train(
         self,
@@ -222,7 +239,8 @@ class Estimator:
         Interrupted
             After Ctrl-C; a KeyboardInterrupt.
         CheckpointError
-            If a checkpoint cannot be written, or the input is not the one that was saved.
+            If a checkpoint cannot be written, the input is not the one that was saved, or another
+            process trains in `model_dir`.
         ConfigError
             If an argument makes no sense, or the input is empty.
         """
@@ -232,7 +250,7 @@ class Estimator:
         ends = [None if steps is None else self.step + steps, max_steps]
         stop_at = min((end for end in ends if end is not None), default=None)
         alike = capturing.alike(self.config.cuda_graph)  # also steps that are not captured
-        with on_device(self.device), computing_in(self.config.precision), alike:
+        with self.locked(), on_device(self.device), computing_in(self.config.precision), alike:
             self.input.open(input_fn)
             TrainingRun(self, self._with_own_hooks(hooks), stop_at).run()
         return self
@@ -337,8 +355,10 @@ class Estimator:
             Without a `model_dir`, or before the model has weights.
         CheckpointError
             If it cannot be written; the earlier ones are untouched.
+        GradientError
+            If a weight is not finite: the last good checkpoint stays the newest.
         """
-        if self.checkpoints is None:
+        if self._folder is None:
             raise ConfigError("save: the RunConfig has no model_dir to save to")
         optimizer = self.optimizer_state or {}
         if self.optimizer is not None:
@@ -351,11 +371,30 @@ class Estimator:
         }
         if self.loss_scaler is not None:
             state["loss_scaler"] = self.loss_scaler.state_dict()
-        self.saved_at = save_checkpoint(
-            self.checkpoints, self.step, self.model.weights(), optimizer, state, self.config.keep
+        if self.best is not None:
+            state["best"] = self.best
+        protect = () if self.best is None else (self.best["step"],)
+        _check_finite(self.model, self.step)
+        self.saved_at = self._folder.save(
+            self.step, self.model.weights(), optimizer, state, self.config.keep, protect
         )
         self.unsaved = False
         return self.saved_at
+
+    def mark_best(self, name: str, metric: str, value: float) -> None:
+        """Say that the present weights are the best so far: their checkpoint is kept.
+
+        Parameters
+        ----------
+        name : str
+            Which evaluation said so.
+        metric : str
+            Which of its results was compared.
+        value : float
+            That result.
+        """
+        self.best = {"step": self.step, "name": name, "metric": metric, "value": value}
+        self.unsaved = True
 
     def load_weights(self, source: str | Path | Mapping[str, Any]) -> Self:
         """Take over weights, and nothing else, of another run.
@@ -422,25 +461,16 @@ class Estimator:
 
     def _resume(self) -> None:
         """Take over the newest checkpoint, if there is one and if that is wanted."""
-        newest = newest_checkpoint(self.checkpoints) if self.checkpoints else None
-        wish = self.config.resume
-        if newest is None:
-            if wish is True:
-                raise ConfigError(f"Estimator: no checkpoint to resume from in {self.checkpoints}")
+        saved = None if self._folder is None else self._folder.open(self.config.resume)
+        if saved is None:
             return
-        if wish is False:
-            raise ConfigError(
-                f"Estimator: {self.model_dir} holds a run already, saved in {newest.name}; resume "
-                "it, or give another model_dir, or delete it"
-            )
-        saved = load_checkpoint(newest)
         before = {name: saved.state[name] for name in self._settings}
-        _settings.check_same(before, self._settings, newest.parent.parent)
+        _settings.check_same(before, self._settings, saved.path.parent.parent)
         self.model.load(saved.weights)
         self.optimizer_state = saved.optimizer
         self.step, self.examples = saved.step, saved.state["examples"]
         self.input.load_state_dict(saved.state["input"])
-        self.hook_states = saved.state["hooks"]
+        self.hook_states, self.best = saved.state["hooks"], saved.state.get("best")
         if self.loss_scaler is not None and "loss_scaler" in saved.state:
             self.loss_scaler.load_state_dict(saved.state["loss_scaler"])
         self.resumed_from = self.saved_at = saved.path
@@ -458,3 +488,16 @@ class Estimator:
         features, labels = as_tensors((features, labels), self.device)
         self.model.prepare(features, labels, mode, self.step)
         return self.model.call(features, labels, mode, self.step)
+
+
+def _check_finite(model: Model, step: int) -> None:
+    """Refuse to save what no run could go on from; a buffer may hold infinities on purpose."""
+    learned = {name for name, _ in model.parameters()}
+    for name, value in model.weights().items():
+        if value.dtype.kind != "f" or np.isfinite(value).all():
+            continue
+        if name in learned or np.isnan(value).any():
+            raise GradientError(
+                f"checkpoint: {name!r} is not finite after step {step}, so this is not saved; the "
+                "last good checkpoint stays the newest"
+            )

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.errors import CheckpointError, ConfigError
 from minicnn import _files
+from minicnn.errors import CheckpointError, ConfigError
 from minicnn.estimator.checkpoint import load_checkpoint
 
 _FORMAT, _VERSION = "minicnn export", 1
@@ -42,9 +42,7 @@ def save_export(
         "weights.safetensors": _files.arrays_to_bytes(weights),
         "model.json": _files.json_to_bytes({"format": _FORMAT, "version": _VERSION, **config}),
     }
-    if path.exists():
-        _files.delete_folder(path)
-    _files.write_folder(path, files)
+    _files.write_folder(path, files, replace=overwrite)
     return path
 
 
@@ -67,10 +65,12 @@ def load_export(path: str | Path) -> Exported:
         If it is missing, damaged, or something else.
     """
     path = Path(path)
+    if (path / _files.SUMS).exists():  # not in exports of old
+        _files.read_folder(path)
     config = _files.json_from_bytes(_files.read_bytes(path / "model.json"), path / "model.json")
     if not isinstance(config, dict) or config.get("format") != _FORMAT:
         raise CheckpointError(f"{path / 'model.json'} is not of a minicnn export")
-    if config.pop("version") != _VERSION:
+    if config.pop("version", None) != _VERSION:
         raise CheckpointError(f"{path} is of another version; this minicnn reads {_VERSION}")
     del config["format"]
     return Exported(_read(path / "weights.safetensors"), config)

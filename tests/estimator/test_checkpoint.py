@@ -1,6 +1,8 @@
 """What can go wrong with a checkpoint: kills, full disks, odd memory orders, foreign files."""
 
 import errno
+import hashlib
+import json
 import os
 import resource
 import shutil
@@ -11,13 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minicnn.errors import CheckpointError, ConfigError
 from minicnn import _files
+from minicnn.errors import CheckpointError, ConfigError
 from minicnn.estimator.checkpoint import (
+    check_checkpoint,
     checkpoint_sha256,
     list_checkpoints,
     load_checkpoint,
     newest_checkpoint,
+    newest_sound_checkpoint,
+    prune_checkpoints,
     save_checkpoint,
 )
 
@@ -230,21 +235,51 @@ save_checkpoint(folder, 2, {"w": np.full(3, 2.0)}, {}, keep=1)
     assert set(found) == {1, 2}
 
 
-@pytest.mark.parametrize("name", ["weights.safetensors", "optimizer.safetensors", "state.json"])
+FILES = ["weights.safetensors", "optimizer.safetensors", "arrays.safetensors", "state.json"]
+
+
+@pytest.mark.parametrize("name", [*FILES, "SHA256SUMS"])
 def test_damage_is_found(tmp_path, name):
-    path = save(tmp_path, 4, state={"a": 1})
+    """Every bit of every file counts, and so does its length."""
+    path = save(tmp_path, 4, state={"a": 1, "b": np.zeros(3)})
     content = (path / name).read_bytes()
-    if name != "state.json":
+    generator = np.random.default_rng(4)
+    for at in {0, len(content) - 1, *generator.integers(0, len(content), 20).tolist()}:
         flipped = bytearray(content)
-        flipped[-1] ^= 1
+        flipped[at] ^= 1 << int(generator.integers(8))
         (path / name).write_bytes(flipped)
-        with pytest.raises(CheckpointError, match=f"{name} is damaged .* delete step-00000004"):
+        with pytest.raises(CheckpointError, match=f"{path.name}.*is damaged"):
             load_checkpoint(path)
-    (path / name).write_bytes(content[: len(content) // 2])
-    with pytest.raises(CheckpointError, match=name):
-        load_checkpoint(path)
+        assert str(path) in check_checkpoint(path)
+    for other in (content[: len(content) // 2], content + b"\n", b""):
+        (path / name).write_bytes(other)
+        with pytest.raises(CheckpointError, match=f"{name} is damaged|which {name} names"):
+            load_checkpoint(path)
     (path / name).unlink()
-    with pytest.raises(CheckpointError, match=f"cannot read .*{name}: No such file"):
+    with pytest.raises(CheckpointError, match=f"is damaged: .*{name}.* is missing"):
+        load_checkpoint(path)
+    (path / name).write_bytes(content)
+    assert check_checkpoint(path) is None
+
+
+def test_sha256sum_verifies_a_checkpoint(tmp_path):
+    path = save(tmp_path, 4, state={"b": np.zeros(3)})
+    lines = (path / "SHA256SUMS").read_text().splitlines()
+    assert sorted(line.split("  ")[1] for line in lines) == sorted(FILES)
+    if shutil.which("sha256sum"):
+        subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=path, check=True)
+
+
+def test_a_checkpoint_of_version_1_is_read(tmp_path):
+    """Then the digests were in state.json, which had none itself."""
+    path = save(tmp_path, 4, state={"a": 1})
+    head = json.loads((path / "state.json").read_text())
+    digests = {n: hashlib.sha256((path / n).read_bytes()).hexdigest() for n in FILES[:2]}
+    (path / "state.json").write_text(json.dumps(head | {"version": 1, "sha256": digests}))
+    (path / "SHA256SUMS").unlink()
+    assert load_checkpoint(path).state == {"a": 1}
+    (path / FILES[0]).write_bytes(b"x")
+    with pytest.raises(CheckpointError, match=f"{FILES[0]} is damaged"):
         load_checkpoint(path)
 
 
@@ -252,13 +287,58 @@ def test_foreign_files_are_refused(tmp_path):
     with pytest.raises(CheckpointError, match="there is no checkpoint in"):
         load_checkpoint(tmp_path)
     path = save(tmp_path, 4)
-    for text, message in (("[]", "not of a minicnn checkpoint"), ("{", "no intact JSON")):
+    (path / "SHA256SUMS").unlink()
+    deep = "[" * 100_000
+    for text, message in (
+        ("[]", "not of a minicnn checkpoint"),
+        ("{", "no intact JSON"),
+        (deep, "no intact JSON"),
+        ('{"format": "minicnn checkpoint", "version": 99}', "version 99; this minicnn reads 2"),
+        ('{"format": "minicnn checkpoint", "version": 2}', "is damaged: state.json says"),
+        ('{"format": "minicnn checkpoint", "version": 2, "step": 4, "state": 0}', "SHA256SUMS"),
+    ):
         (path / "state.json").write_text(text)
         with pytest.raises(CheckpointError, match=message):
             load_checkpoint(path)
-    (path / "state.json").write_text('{"format": "minicnn checkpoint", "version": 99}')
-    with pytest.raises(CheckpointError, match="version 99; this minicnn reads 1"):
+
+
+def test_a_folder_that_was_renamed_is_no_later_step(tmp_path):
+    path = save(tmp_path, 4)
+    with pytest.raises(CheckpointError, match=r"state\.json says it is of step 4"):
+        load_checkpoint(path.rename(tmp_path / "step-00000900"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    path = save(tmp_path, 4)
+    (path / "weights.safetensors").unlink()
+    os.mkfifo(path / "weights.safetensors")
+    with pytest.raises(CheckpointError, match=r"weights\.safetensors: it is no file"):
         load_checkpoint(path)
+
+
+def test_the_newest_sound_one(tmp_path):
+    assert newest_sound_checkpoint(tmp_path) == (None, [])
+    paths = [save(tmp_path, step, keep=None) for step in (1, 2, 3)]
+    for path in paths[1:]:
+        (path / "weights.safetensors").write_bytes(b"")
+    found, damaged = newest_sound_checkpoint(tmp_path)
+    assert found is not None
+    assert found.path == paths[0]
+    assert [path for path, _ in damaged] == [paths[2], paths[1]]
+    assert all("weights.safetensors is damaged" in fault for _, fault in damaged)
+
+
+def test_pruning_keeps_the_newest_sound_ones_and_the_best(tmp_path):
+    best = {"best": {"step": 2}}
+    paths = {step: save(tmp_path, step, state=best, keep=None) for step in (1, 2, 3, 4, 5, 6)}
+    (paths[6] / "state.json").write_bytes(b"")
+    assert prune_checkpoints(tmp_path, keep=1, dry_run=True) == [paths[1], paths[3], paths[4]]
+    assert len(list_checkpoints(tmp_path)) == 6
+    prune_checkpoints(tmp_path, keep=2)
+    assert list_checkpoints(tmp_path) == [paths[2], paths[4], paths[5], paths[6]]
+    with pytest.raises(ConfigError, match="keep at least 1"):
+        prune_checkpoints(tmp_path, keep=0)
 
 
 def test_the_digest_is_of_the_weights_alone(tmp_path):
@@ -266,8 +346,6 @@ def test_the_digest_is_of_the_weights_alone(tmp_path):
     b = save(tmp_path / "b", 6, state={"when": 2})
     assert checkpoint_sha256(a) == checkpoint_sha256(b) == checkpoint_sha256(tmp_path / "b")
     assert checkpoint_sha256(save(tmp_path / "c", 5, value=1)) != checkpoint_sha256(a)
-    import hashlib
-
     content = (a / "weights.safetensors").read_bytes()
     assert checkpoint_sha256(a) == hashlib.sha256(content).hexdigest()
     with pytest.raises(CheckpointError, match="no checkpoint"):

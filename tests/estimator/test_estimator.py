@@ -303,6 +303,9 @@ def test_export_and_load(tmp_path):
     assert load_export(path).config["step"] == 3
     assert [p.name for p in tmp_path.iterdir()] == ["model"]
     (path / "model.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"model\.json is damaged"):
+        load_export(path)
+    (path / "SHA256SUMS").unlink()
     with pytest.raises(CheckpointError, match="not of a minicnn export"):
         load_export(path)
     with pytest.raises(CheckpointError, match=r"cannot read .*nothing"):

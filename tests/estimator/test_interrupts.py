@@ -1,11 +1,14 @@
 """Ctrl-C, once and more often, at any moment."""
 
+import errno
+import os
 import signal
 
 import pytest
 import small_runs
 from small_runs import bits, estimator, training_data
 
+from minicnn import _files
 from minicnn.estimator import (
     EarlyStopping,
     Estimator,
@@ -15,6 +18,7 @@ from minicnn.estimator import (
     ValidationHook,
 )
 from minicnn.optim import SGD
+from minicnn.train import main
 
 STEPS = 14
 
@@ -98,3 +102,75 @@ def test_no_ctrl_c_gets_between_the_weights(tmp_path, unbroken, monkeypatch):
         with pytest.raises(Interrupted, match="stopped after step 1, saved in"):
             run.train(training_data, steps=STEPS)
     assert bits(estimator(tmp_path).train(training_data, max_steps=STEPS)) == unbroken
+
+
+class SignalHook(Hook):
+    """Does what a system does that wants the program to end."""
+
+    def __init__(self, number, step, times=1):
+        self.number, self.step, self.times = number, step, times
+
+    def before_update(self, context):
+        if context.step == self.step:
+            for _ in range(self.times):
+                signal.raise_signal(self.number)
+
+
+SIGNALS = [s for s in ("SIGTERM", "SIGHUP") if hasattr(signal, s)]
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+@pytest.mark.parametrize(("times", "done"), [(1, 5), (2, 4)])
+def test_a_system_that_ends_the_program(name, times, done, tmp_path, unbroken):
+    number = getattr(signal, name)
+    run = estimator(tmp_path)
+    with pytest.raises(Interrupted, match=f"stopped by {name} after step {done}, saved") as caught:
+        run.train(training_data, steps=STEPS, hooks=[SignalHook(number, 4, times)])
+    assert caught.value.number == number
+    assert signal.getsignal(number) is signal.SIG_DFL
+    assert bits(estimator(tmp_path).train(training_data, max_steps=STEPS)) == unbroken
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_what_a_program_does_about_signals_itself_is_left_alone(name, unbroken):
+    number, seen = getattr(signal, name), []
+    before = signal.signal(number, lambda n, _: seen.append(n))
+    try:
+        run = estimator().train(training_data, steps=STEPS, hooks=[SignalHook(number, 4)])
+        signal.signal(number, signal.SIG_IGN)  # as nohup does
+        estimator().train(training_data, steps=6, hooks=[SignalHook(number, 4)])
+    finally:
+        signal.signal(number, before)
+    assert seen == [number]
+    assert bits(run) == unbroken
+
+
+def test_interrupted_with_a_full_disk_says_both(tmp_path, monkeypatch):
+    run = estimator(tmp_path, save_every=2)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    class FullHook(CtrlCHook):
+        def before_update(self, context):
+            super().before_update(context)
+            if context.step == self.step:
+                monkeypatch.setattr(_files, "_write", full)
+
+    with pytest.raises(
+        Interrupted,
+        match=r"stopped after step 3, which could not be saved: .*No space left.*step-00000002",
+    ) as caught:
+        run.train(training_data, steps=STEPS, hooks=[FullHook(2)])
+    assert caught.value.checkpoint is None
+
+
+def test_the_command_line_ends_as_a_shell_expects(monkeypatch, capsys):
+    for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+
+        def stopped(_, number=number):
+            raise Interrupted(7, None, number)
+
+        monkeypatch.setattr("minicnn.apps.gtsrb_commands.train", stopped)
+        assert main(["gtsrb"]) == status
+        assert "stopped" in capsys.readouterr().err
