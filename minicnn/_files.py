@@ -25,7 +25,7 @@ from minicnn.errors import CheckpointError
 
 UNFINISHED = ".unfinished-"  # begins the names of what is being written or deleted
 SUMS = "SHA256SUMS"
-_SUM = re.compile(r"([0-9a-f]{64})  ([^/\\\n]+)")  # a line of it
+_SUM = re.compile(r"([0-9a-f]{64})  ([\w.-]{1,100})")  # a line of it
 _numbers = itertools.count()
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -65,13 +65,7 @@ def read_folder(folder: Path) -> dict[str, bytes]:
     CheckpointError
         If one is missing, or not as it was written; it is named.
     """
-    try:
-        sums = read_bytes(folder / SUMS).decode("ascii").splitlines()
-        wanted = {m[2]: m[1] for m in map(_SUM.fullmatch, sums) if m is not None}
-    except UnicodeDecodeError:
-        sums, wanted = [], {}
-    if not wanted or len(wanted) != len(sums):
-        raise CheckpointError(f"{folder / SUMS} is damaged: it is no list of checksums")
+    wanted = sums_from_bytes(read_bytes(folder / SUMS), folder / SUMS)
     for name in wanted:
         if not (folder / name).exists():
             raise CheckpointError(f"{folder} is damaged: {name}, which {SUMS} names, is missing")
@@ -79,6 +73,24 @@ def read_folder(folder: Path) -> dict[str, bytes]:
     for name, content in files.items():
         check_sum(content, wanted[name], folder / name)
     return files
+
+
+def sums_from_bytes(content: bytes, path: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file that such a list names, in hexadecimal digits.
+
+    Raises
+    ------
+    CheckpointError
+        If it is none.
+    """
+    try:
+        lines = content.decode("ascii").splitlines()
+    except UnicodeDecodeError:
+        lines = []
+    wanted = {m[2]: m[1] for m in map(_SUM.fullmatch, lines) if m is not None}
+    if not wanted or len(wanted) != len(lines):
+        raise CheckpointError(f"{path} is damaged: it is no list of checksums")
+    return wanted
 
 
 def check_sum(content: bytes, digest: str, path: Path) -> None:
@@ -111,9 +123,14 @@ def write_file(target: Path, content: bytes) -> None:
 
 def delete_folder(target: Path) -> None:
     """Delete a folder such that half of it is never taken for the whole."""
+    shutil.rmtree(take_away(target), ignore_errors=True)
+
+
+def take_away(target: Path) -> Path:
+    """Rename what is to be deleted, so that nobody takes it for a whole; return its new name."""
     part = _unfinished(target)
     target.rename(part)
-    shutil.rmtree(part, ignore_errors=True)
+    return part
 
 
 def delete_unfinished(folder: Path) -> None:

@@ -56,6 +56,10 @@ class _Config(types.ModuleType):
     def __getattr__(self, name: str) -> NoReturn:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}{_nearest(name)}")
 
+    @property
+    def matrix_precision(self) -> str:  # an Estimator's run may have one of its own
+        return settings.precision()
+
     def __setattr__(self, name: str, value: object) -> None:
         if name.startswith("__"):  # the import system's own
             super().__setattr__(name, value)
@@ -63,7 +67,7 @@ class _Config(types.ModuleType):
         if name not in _VALUES:
             raise ConfigError(f"config: there is no setting {name!r}{_nearest(name)}")
         _check(name, value, f"config: {name}")
-        super().__setattr__(name, value)
+        self.__dict__[name] = value
         setattr(settings, name, value)
 
     def __delattr__(self, name: str) -> None:

@@ -49,6 +49,7 @@ def examine() -> list[Finding]:
         _numba,
         _threading_layer,
         _threads,
+        _forked_children,
         _vector_code,
         _cupy,
         _gpu,
@@ -130,6 +131,23 @@ def _threads() -> Finding:
         return Finding("Kernel threads", True, f"{parallel.threads()}; MINICNN_THREADS sets it")
     except (ImportError, ValueError) as error:
         return Finding("Kernel threads", False, str(error), "unset MINICNN_THREADS")
+
+
+def _forked_children() -> Finding:
+    """Say what a forked child process may do: OpenMP does not survive a fork."""
+    name = "Forked children"
+    if not hasattr(os, "fork"):
+        return Finding(name, True, "there are none on this system")
+    try:
+        controller = importlib.import_module("threadpoolctl").ThreadpoolController()
+        advice = importlib.import_module("minicnn.backend.forking").ADVICE
+    except ImportError as error:
+        return Finding(name, False, str(error), "pip install threadpoolctl")
+    layers = {library.get("threading_layer") for library in controller.info()}
+    if layers & {"openmp", "gnu"}:
+        detail = "NumPy's BLAS uses OpenMP: products of your own may hang in one; spawn instead"
+        return Finding(name, False, detail, "pip install -U --force-reinstall numpy")
+    return Finding(name, True, f"compute and train; only {advice}")
 
 
 def _vector_code() -> Finding:

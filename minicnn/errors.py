@@ -39,7 +39,10 @@ class CaptureError(MinicnnError, RuntimeError):
 
 
 class GradientError(MinicnnError, RuntimeError):
-    """A gradient was asked for where none can be had."""
+    """A gradient was asked for where none can be had, or a number is NaN or infinite."""
+
+    # The step in which training met such a number: minicnn.estimator saves its batch
+    _in_step: int | None = None
 
 
 class CheckpointError(MinicnnError, RuntimeError):

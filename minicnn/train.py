@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import signal
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
+from minicnn._command_line import SIGNALLED, WRONG_USE, Parser, printable
 from minicnn.errors import MinicnnError
 
 __all__ = ["main"]
 
 APPS = {"gtsrb": "classify traffic signs"}
-SIGNALLED = 128  # plus the signal: what a shell says of a program that one has ended
-WRONG_USE = 2
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser that says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print the message and where to read more, and exit with status 2."""
-        self.exit(WRONG_USE, f"{self.prog}: error: {message} (try {self.prog} --help)\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,7 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return options.command(options)
     except (MinicnnError, OSError) as error:
         text = str(error).replace("skip_bad=True", "--skip-bad")  # the option's name here
-        print(f"python -m minicnn.train {options.app}: error: {text}", file=sys.stderr)
+        print(f"python -m minicnn.train {options.app}: error: {printable(text)}", file=sys.stderr)
+        return WRONG_USE
+    except MemoryError as error:
+        print(
+            f"python -m minicnn.train {options.app}: error: not enough memory ({error}); make "
+            "--size, --channels or --batch-size smaller",
+            file=sys.stderr,
+        )
         return WRONG_USE
     except KeyboardInterrupt as interrupt:
         print(f"\nstopped{': ' if str(interrupt) else ''}{interrupt}", file=sys.stderr)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "minicnn"
 FLOORS = [  # ground floor first; names on one line may not import one another
     {"errors", "kernels"},
-    {"_files", "backend", "config"},
+    {"_command_line", "_files", "backend", "config"},
     {"autograd"},
     {"ops"},
     {"nn"},
@@ -20,7 +20,7 @@ FLOORS = [  # ground floor first; names on one line may not import one another
     {"explanation", "interop", "visualise"},
     {"estimator"},  # its PlotHook draws with visualise
     {"apps"},
-    {"doctor", "train"},
+    {"checkpoint", "doctor", "train"},
 ]
 FLOOR_OF = {name: height for height, floor in enumerate(FLOORS) for name in floor}
 ENGINES = {"cupy", "llvmlite", "numba"}  # the backend alone decides whether these are used

@@ -8,7 +8,10 @@ gone, and the next result of about the same size gets it.
 How "the last array is gone" is known: NumPy makes the base of a view of a view
 the array that lies directly on foreign memory.  The array that `empty` returns
 is such a one; it is therefore alive exactly as long as some view of it is, and
-a weak reference tells of its end.
+a weak reference tells of its end.  It tells a list, and nothing more is done at
+that moment: an array may end anywhere, in the middle of this file too, and what
+Ctrl-C raises while Python cleans up is lost.  Who next asks for memory looks at
+the list.
 
 What waits here unused goes back to the system in three ways:
 - what waited longer than _AGE: nobody needs it any more;
@@ -19,11 +22,14 @@ So a loop that repeats itself gets all its memory from here after the first
 round, and a program that does many different things keeps no more than it needs.
 """
 
+import _thread
+import collections
 import contextlib
 import gc
 import math
 import mmap
 import os
+import signal
 import threading
 import time
 import weakref
@@ -46,7 +52,8 @@ class _End(weakref.ref):
 
 
 _alive: dict[int, _End] = {}  # what nobody holds does not tell
-_lock = threading.RLock()  # an array may end while the same thread holds it
+_ended: collections.deque[_End] = collections.deque()  # what has told, and nobody looked yet
+_lock = threading.RLock()  # a finaliser may use arrays while the same thread holds it
 _unused: dict[int, list[tuple[float, object]]] = {}  # bytes -> [(since when, memory), ...]
 _unused_bytes = 0
 _used_bytes = 0
@@ -54,6 +61,12 @@ _most_used = [0, 0]  # bytes in use at once: in the last _AGE seconds or less, a
 _swept = 0.0  # when somebody looked for what is old
 _returning = False
 _taken_anew = 0
+_tidying: weakref.WeakSet = weakref.WeakSet()
+
+
+def tidied(keeper):
+    """Call ``keeper.tidy()`` from time to time, as long as it lives; it must not wait for locks."""
+    _tidying.add(keeper)
 
 
 def empty(shape, dtype):
@@ -66,7 +79,7 @@ def empty(shape, dtype):
     room = -(-size // step) * step
     memory = _take(room)
     array = np.ndarray(shape, dtype, memory)
-    end = _End(array, _give)
+    end = _End(array, _ended.append)
     end.memory, end.room = memory, room
     _alive[id(end)] = end
     return array
@@ -74,6 +87,8 @@ def empty(shape, dtype):
 
 def unused_bytes():
     """Return how much memory waits here to be used again, in bytes."""
+    with _lock:
+        _collect()
     return _unused_bytes
 
 
@@ -85,12 +100,14 @@ def taken_anew():
 def release():
     """Give all memory that waits here back to the system."""
     with _lock:
+        _collect()
         _return(math.inf)
 
 
 def _take(room):
     global _unused_bytes, _used_bytes, _taken_anew
     with _lock:
+        _collect()
         _used_bytes += room
         if _used_bytes > _most_used[0]:
             _most_used[0] = _used_bytes
@@ -104,21 +121,30 @@ def _take(room):
     return _fresh(room)
 
 
-def _give(end):
-    """Keep the memory of an array that is gone."""
+def _collect():
+    """Keep the memory of arrays that are gone; `_lock` is held."""
     global _unused_bytes, _used_bytes, _swept
     now = time.monotonic()
-    with _lock:
+    while _ended:
+        end = _ended.popleft()
         del _alive[id(end)]
         _used_bytes -= end.room
         _unused_bytes += end.room
         _unused.setdefault(end.room, []).append((now, end.memory))
-        if now - _swept > _AGE:
-            _swept = now
-            _return(now - _AGE)
-            _most_used[:] = _used_bytes, _most_used[0]
-        elif _unused_bytes > _SLACK * max(_most_used):
+        if _unused_bytes > _SLACK * max(_most_used):
             _return(0.0)
+    if now - _swept > _AGE:
+        _swept = now
+        _return(now - _AGE)
+        _count()
+        _most_used[:] = _used_bytes, _most_used[0]
+
+
+def _count():
+    """Count anew what there is: Ctrl-C may have come between two lines."""
+    global _unused_bytes, _used_bytes
+    _used_bytes = sum(end.room for end in list(_alive.values()))
+    _unused_bytes = sum(room * len(waiting) for room, waiting in _unused.items())
 
 
 def _return(until):
@@ -157,16 +183,31 @@ def _fresh(room):
 def _after_collection(phase, info):
     """Look for what is old when Python does: after training, nobody else would."""
     if phase == "stop" and info["generation"] == 2:
-        with _lock:
-            _return(time.monotonic() - _AGE)
+        try:
+            with _lock:
+                _collect()
+                _return(time.monotonic() - _AGE)
+            for keeper in tuple(_tidying):
+                keeper.tidy()
+        except KeyboardInterrupt:  # Python would lose it here
+            _thread.start_new_thread(_press_ctrl_c_again, ())
 
 
-def _new_lock():
-    """Start afresh: another thread may have held the lock when the process was forked."""
-    global _lock
-    _lock = threading.RLock()
+def _press_ctrl_c_again():
+    time.sleep(0.01)  # until the collection is over
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
+
+
+def _start_afresh():
+    """Make good what another thread was at when the process was forked: a child has it not."""
+    global _lock, _returning
+    _lock, _returning = threading.RLock(), False
+    _count()
 
 
 gc.callbacks.append(_after_collection)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_new_lock)
+    os.register_at_fork(after_in_child=_start_afresh)

@@ -205,8 +205,11 @@ def _controls(library):
 def _forget_helpers():
     """Start afresh: a forked child has the helpers' objects but none of their threads."""
     global _idle, _helpers, _lock, _blas_users
-    _idle, _helpers, _lock, _blas_users = [], 0, threading.Lock(), 0
+    _idle, _helpers, _lock = [], 0, threading.Lock()
     _inside.busy = False
+    if _blas_users:  # another thread's product, which will not end here
+        _blas_users = 0
+        _set_blas_threads(_blas_before)
 
 
 if hasattr(os, "register_at_fork"):

@@ -57,12 +57,12 @@ def kind(dtype):
         return None
     if dtype == np.float16:
         return "Half"
-    if settings.matrix_precision not in _KINDS:  # from the environment; minicnn.config checks, too
+    precision = settings.precision()
+    if precision not in _KINDS:  # from the environment; minicnn.config checks, too
         raise ValueError(
-            f"MINICNN_MATRIX_PRECISION is one of {', '.join(_KINDS)}, "
-            f"got {settings.matrix_precision!r}"
+            f"MINICNN_MATRIX_PRECISION is one of {', '.join(_KINDS)}, got {precision!r}"
         )
-    return _KINDS[settings.matrix_precision] if dtype == np.float32 else None
+    return _KINDS[precision] if dtype == np.float32 else None
 
 
 def conv(x, weight, bias, out_size, window, groups):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -11,15 +10,12 @@ from minicnn import nn, ops
 from minicnn.autograd import Tensor, no_grad
 from minicnn.backend.device import to_device
 from minicnn.data.augmentation import standardize
-from minicnn.data.pictures import to_rgb
 from minicnn.data.sign_table import SignTable
-from minicnn.errors import DataError
 from minicnn.visualise import mistakes
 
-__all__ = ["Outcome", "classify", "judge", "read_image"]
+__all__ = ["Outcome", "classify", "judge"]
 
 BATCH = 256  # images at once
-MOST_PIXELS = 50_000_000  # in a picture to classify
 
 
 @dataclass(frozen=True)
@@ -86,7 +82,7 @@ def classify(net: nn.Module, images: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     net : Module
-        From `build_network`, trained; its mode is left as it is found.
+        From `build_network`, trained. Its mode does not matter, and several threads may use it.
     images : ndarray of uint8, shape (N, H, W, 3)
         Pictures of signs.
 
@@ -95,49 +91,7 @@ def classify(net: nn.Module, images: np.ndarray) -> np.ndarray:
     ndarray of float32, shape (N, 43)
         The probability of each class.
     """
-    was_training = net.training
-    net.eval()
-    try:
-        device = next(net.parameters()).device
-        with no_grad():
-            scores = net(Tensor(to_device(standardize(images), device)))
-            return ops.softmax(scores, axis=1).numpy()
-    finally:
-        net.train(was_training)
-
-
-def read_image(path: str | Path, size: int) -> np.ndarray:
-    """Read a picture of one sign from a file of any common format.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file; the sign should fill the picture.
-    size : int
-        Height and width to resize it to, in pixels.
-
-    Returns
-    -------
-    ndarray of uint8, shape (size, size, 3)
-        RGB.
-
-    Raises
-    ------
-    DataError
-        If there is no such file, or it is no image.
-    """
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise DataError(
-                    f"{path}: {image.width} x {image.height} pixels are too many; scale it down"
-                )
-            upright = to_rgb(ImageOps.exif_transpose(image))
-            small = upright.resize((size, size), Image.Resampling.BILINEAR)
-        return np.asarray(small)
-    except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: is not an image that can be read ({error})") from error
+    device = next(net.parameters()).device
+    with no_grad(), nn.evaluating():
+        scores = net(Tensor(to_device(standardize(images), device)))
+        return ops.softmax(scores, axis=1).numpy()

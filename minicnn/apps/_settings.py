@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import typing
 from pathlib import Path
 from typing import Any
 
-from minicnn.errors import CheckpointError, ConfigError
+from minicnn._files import write_file
+from minicnn.data.reading import explained, read_regular, shown
+from minicnn.errors import CheckpointError, ConfigError, DataError
 
 FILE = "settings.json"
+MOST_BYTES = 2**20
 
 
 def save_settings(model_dir: Path, app: str, settings: Any) -> None:
@@ -23,12 +27,14 @@ def save_settings(model_dir: Path, app: str, settings: Any) -> None:
         Whose settings, say ``"gtsrb"``.
     settings : dataclass
         Of plain values.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be written.
     """
-    model_dir.mkdir(parents=True, exist_ok=True)
     content = {"app": app} | dataclasses.asdict(settings)
-    partial = model_dir / f".{FILE}.partial"
-    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    partial.replace(model_dir / FILE)
+    write_file(model_dir / FILE, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def load_settings(model_dir: Path, app: str, kind: type) -> Any:
@@ -56,15 +62,33 @@ def load_settings(model_dir: Path, app: str, kind: type) -> Any:
         If the file is broken, or of another app.
     """
     path = model_dir / FILE
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict) or content.pop("app", None) != app:
-            raise CheckpointError(f"{path}: is not of a {app} run")
-        return kind(**content)
-    except (FileNotFoundError, NotADirectoryError):
+    if not path.exists():
         raise ConfigError(
             f"{model_dir}: no {app} run is here; train one with: "
             f"python -m minicnn.train {app} --model-dir {model_dir}"
-        ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
-        raise CheckpointError(f"{path}: is broken ({error}); restore it or train anew") from error
+        )
+    try:
+        with explained():
+            content = read_regular(path, MOST_BYTES)
+        return _parsed(content, app, kind)
+    except (DataError, ConfigError) as error:
+        raise CheckpointError(
+            f"{path}: is broken ({shown(str(error))}); restore it or train anew"
+        ) from error
+
+
+def _parsed(content: bytes, app: str, kind: type) -> Any:
+    """Return the settings, or raise a DataError or ConfigError that says what is wrong."""
+    try:
+        given = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise DataError(str(error)) from error
+    if not isinstance(given, dict) or given.pop("app", None) != app:
+        raise DataError(f"it is not of a {app} run")
+    kinds = typing.get_type_hints(kind)
+    for name, value in given.items():
+        if name not in kinds:
+            raise DataError(f"there is no setting {name!r}")
+        if type(value) not in (typing.get_args(kinds[name]) or (kinds[name],)):
+            raise DataError(f"{name} cannot be {value!r}")
+    return kind(**given)

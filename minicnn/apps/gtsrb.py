@@ -7,14 +7,14 @@ photographs in any layout people have them, or, where there are none, drawn.
 from __future__ import annotations
 
 import dataclasses
-import math
-from dataclasses import dataclass
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from minicnn import nn, ops
+from minicnn.apps._gtsrb_settings import MODELS, Settings
 from minicnn.apps._settings import load_settings
 from minicnn.autograd import Tensor
 from minicnn.backend.device import check_device
@@ -23,8 +23,7 @@ from minicnn.data import Dataset
 from minicnn.data.augmentation import RandomView, standardize
 from minicnn.data.classes import NUM_CLASSES
 from minicnn.data.sign_table import SignTable
-from minicnn.errors import ConfigError, DataError
-from minicnn.models import SeedNet
+from minicnn.errors import CheckpointError, CheckpointWarning, ConfigError, DataError
 from minicnn.optim import SGD, OneCycle, Optimizer, decay_groups
 
 if TYPE_CHECKING:
@@ -43,67 +42,11 @@ __all__ = [
     "training_input",
 ]
 
-MODELS = {"seed": SeedNet}
 LABEL_SMOOTHING = 0.1
 WEIGHT_DECAY = 5e-4
 LEARNING_RATE = 0.15  # the peak of the one-cycle schedule, for a batch of 128
 PROCEDURAL_TRACKS, PROCEDURAL_FRAMES = 20, 10  # drawn signs of each class, pictures of each
 BATCH = 256  # images at once where nothing is learned
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Everything a training run depends on.
-
-    Parameters
-    ----------
-    data : str, optional
-        Folder or zip of real photographs; None for drawn signs.
-    split : {"track", "random"}
-        How a fifth of the images is held out for validation: whole tracks, so that no physical
-        sign is in both parts, or single images, as in the course.
-    size : int, default 32
-        Height and width to which images are resized, in pixels.
-    channels : int, default 8
-        Channels of the network's first block.
-    model : str, default "seed"
-        Which network of `MODELS`.
-    epochs : int, default 12
-        Passes over the training part.
-    batch_size : int, default 128
-        Images a step.
-    seed : int, default 0
-        Of the split, the initial weights, the order, the augmentation and dropout.
-    augment : bool, default True
-        Whether every image is turned, scaled, shifted and relit at random in training.
-    skip_bad : bool, default False
-        Whether broken images are left out, counted and named, instead of ending the run.
-    """
-
-    data: str | None = None
-    split: str = "track"
-    size: int = 32
-    channels: int = 8
-    model: str = "seed"
-    epochs: int = 12
-    batch_size: int = 128
-    seed: int = 0
-    augment: bool = True
-    skip_bad: bool = False
-
-    def __post_init__(self) -> None:
-        limits = {"size": 8, "channels": 1, "epochs": 1, "batch_size": 2}
-        for name, least in limits.items():
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        if self.split not in ("track", "random"):
-            raise ConfigError(f"split must be 'track' or 'random', got {self.split!r}")
-        if self.model not in MODELS:
-            raise ConfigError(f"model must be one of {sorted(MODELS)}, got {self.model!r}")
-
-    def steps(self, examples: int) -> int:
-        """Return how many steps the epochs take over so many training examples."""
-        return math.ceil(self.epochs * examples / self.batch_size)
 
 
 def load_signs(settings: Settings, part: str = "train") -> SignTable:
@@ -371,7 +314,7 @@ class Run(NamedTuple):
 
 
 def load_run(model_dir: Path, device: str = "cpu") -> Run:
-    """Load the newest checkpoint of a run.
+    """Load the newest intact checkpoint of a run.
 
     Parameters
     ----------
@@ -390,17 +333,22 @@ def load_run(model_dir: Path, device: str = "cpu") -> Run:
     ConfigError
         If there is no run, or it has no checkpoint yet.
     CheckpointError
-        If the checkpoint is broken.
+        If no checkpoint is intact. Of damaged ones a CheckpointWarning tells.
     """
-    from minicnn.estimator import checkpoint_sha256, load_checkpoint, newest_checkpoint
+    from minicnn.estimator import checkpoint_sha256, newest_sound_checkpoint
 
     settings = load_settings(model_dir, "gtsrb", Settings)
-    newest = newest_checkpoint(model_dir / "checkpoints")
-    if newest is None:
+    checkpoint, damaged = newest_sound_checkpoint(model_dir / "checkpoints")
+    faults = "; ".join(fault for _, fault in damaged)
+    if checkpoint is None and damaged:
+        raise CheckpointError(f"{model_dir}: no checkpoint is intact: {faults}; train it anew")
+    if checkpoint is None:
         raise ConfigError(f"{model_dir}: this run has no checkpoint yet; train it with --resume")
-    checkpoint = load_checkpoint(newest)
+    if damaged:
+        text = f"using {checkpoint.path}, for what is newer is damaged: {faults}"
+        warnings.warn(text, CheckpointWarning, stacklevel=2)
     net = build_network(settings)
     net.load_state_dict(checkpoint.weights)
     net.to(check_device(device))
     net.eval()
-    return Run(settings, net, checkpoint.step, checkpoint_sha256(newest))
+    return Run(settings, net, checkpoint.step, checkpoint_sha256(checkpoint.path))

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -37,6 +38,8 @@ __all__ = ["CapturedWork", "capture", "is_capturing"]
 
 _MOST_NUMBERS = 4096  # that one captured step may renew
 _AHEAD = 8  # replays that the host may be ahead of the device
+_captures = 0  # of all threads, now
+_counting = threading.Lock()
 
 
 def is_capturing() -> bool:
@@ -253,6 +256,7 @@ def _uploads_refused(cupy: Any) -> Iterator[None]:
     It would capture a copy from pinned memory that it uses for other things in the next moment.
     The allocator of that memory is asked first, so it can refuse; in other threads it works.
     """
+    global _captures
     install = cupy.cuda.set_pinned_memory_allocator
     allocate = cupy.get_default_pinned_memory_pool().malloc
 
@@ -260,11 +264,16 @@ def _uploads_refused(cupy: Any) -> Iterator[None]:
         capturing.refuse("the step copies from the host's memory, which no replay does again")
         return allocate(size)
 
-    install(allocate_outside)
+    with _counting:
+        _captures += 1  # other threads may capture at the same time
+        install(allocate_outside)
     try:
         yield
     finally:
-        install(allocate)
+        with _counting:
+            _captures -= 1
+            if not _captures:
+                install(allocate)
 
 
 def _why(error: Exception) -> str:

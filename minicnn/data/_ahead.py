@@ -7,6 +7,8 @@ the one beside the oldest such element.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -112,6 +114,7 @@ class ThreadedMapCursor(MapCursor):
         self._room = stage.workers * _AHEAD
         self._ahead: deque[Ahead] = deque()
         self._ended = False
+        reading.switch.note_threads()
 
     def pull(self) -> Tree:
         while not self._ended and len(self._ahead) < self._room:
@@ -180,6 +183,8 @@ class PrefetchCursor(FollowerCursor):
         self._ready: deque[Ahead] = deque()
         self._next = upstream.state()  # that of the element which is being pulled
         self._ended = self._closed = False
+        self._process = os.getpid()
+        reading.switch.note_threads()
 
     def pull(self) -> Tree:
         if self._ended:
@@ -221,10 +226,13 @@ class PrefetchCursor(FollowerCursor):
             return not self._closed
 
     def state(self) -> State:
-        with self._changed:
+        # In a forked child nothing changes any more, and nobody is there to let go of the lock.
+        with self._changed if self._process == os.getpid() else contextlib.nullcontext():
             return self._ready[0].origin if self._ready else self._next
 
     def close(self) -> None:
+        if self._process != os.getpid():
+            return  # the upstream is in the hands of a thread that is in the parent process
         self._switch.turn_off()
         with self._changed:
             already, self._closed = self._closed, True

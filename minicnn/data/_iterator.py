@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import os
 import weakref
 from types import TracebackType
 from typing import Any
 
+from minicnn.data import _threads
 from minicnn.data._stage import END, Cancelled, Cursor, Reading, Stage, State, Switch, recall
 from minicnn.data._trees import Tree
 from minicnn.errors import CheckpointError
@@ -19,7 +22,8 @@ class DatasetIterator:
 
     It ends its threads and generators when it is exhausted, when a function of the
     pipeline raises, when it is closed or garbage collected, and when Python exits. It
-    may be used as a context manager, which closes it, and by one thread at a time.
+    may be used as a context manager, which closes it, and by one thread at a time.  A forked
+    child process has a copy, with threads of its own, that goes on where this one stood.
 
     Examples
     --------
@@ -39,11 +43,13 @@ class DatasetIterator:
         self._start(None)
 
     def _start(self, state: State | None) -> None:
-        switch = Switch()
+        self._switch = switch = Switch()
         self._cursor = self._stage.open(Reading((0,), switch), None, state)
         self._last: State | None = None  # where a closed iterator stood
+        self._pulling: State | None = None  # where it stood, while somebody waits for an element
+        self._process = os.getpid()
         # Not a __del__: this also runs when Python exits, and cannot see this iterator.
-        self._shut_down = weakref.finalize(self, _shut_down, switch, self._cursor)
+        self._shut_down = weakref.finalize(self, _abandon, switch, self._cursor)
 
     def __iter__(self) -> DatasetIterator:
         return self
@@ -51,7 +57,9 @@ class DatasetIterator:
     def __next__(self) -> Tree:
         if self._last is not None:
             raise StopIteration
-        before = self._cursor.state()
+        if self._switch.has_threads and self._process != os.getpid():
+            self._go_on_in_child()
+        before = self._pulling = self._cursor.state()
         try:
             element = self._cursor.pull()
         except BaseException as error:
@@ -63,10 +71,23 @@ class DatasetIterator:
             if isinstance(error, StopIteration):  # would look like the end of the dataset
                 raise RuntimeError("a function of the pipeline raised StopIteration") from error
             raise
+        self._pulling = None
         if element is END:
             self.close()
             raise StopIteration
         return element
+
+    def _go_on_in_child(self) -> None:
+        """Start threads, where a fork has left them in the parent process."""
+        self._shut_down.detach()
+        self._start(self._standing())
+
+    def _standing(self) -> State:
+        if self._last is not None:
+            return self._last
+        if self._pulling is not None and self._process != os.getpid():
+            return self._pulling  # another thread of the parent process was at it
+        return self._cursor.state()
 
     def state_dict(self) -> dict[str, Any]:
         """Return where this iterator stands.
@@ -78,11 +99,10 @@ class DatasetIterator:
             the number of threads, nor on what they have read ahead. An iterator that is
             closed, or that raised, still has the state after its last element.
         """
-        state = self._cursor.state() if self._last is None else self._last
         return {
             "version": _VERSION,
             "pipeline": self._stage.labels,
-            "state": copy.deepcopy(state),
+            "state": copy.deepcopy(self._standing()),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -115,16 +135,16 @@ class DatasetIterator:
             self._start(copy.deepcopy(recall(state, "state", None)))
         except (TypeError, ValueError, AttributeError) as error:  # no user's code runs in open()
             raise CheckpointError(f"load_state_dict: the state is broken: {error}") from error
-        shut_down()
+        _call(shut_down)
 
     def close(self) -> None:
         """End threads and generators; there are no more elements after this."""
         if self._last is None:
-            self._close(self._cursor.state())
+            self._close(self._standing())
 
     def _close(self, last: State) -> None:
-        self._last = last
-        self._shut_down()
+        self._last, self._pulling = last, None
+        _call(self._shut_down)
 
     def __enter__(self) -> DatasetIterator:
         return self
@@ -138,9 +158,26 @@ class DatasetIterator:
         self.close()
 
 
-def _shut_down(switch: Switch, cursor: Cursor) -> None:
+def _call(shut_down: weakref.finalize[Any, Any]) -> None:
+    """End threads and generators, if that is not done yet, and wait for them."""
+    if (found := shut_down.detach()) is not None:
+        switch, cursor = found[2]
+        switch.turn_off()
+        cursor.close()
+
+
+def _abandon(switch: Switch, cursor: Cursor) -> None:
+    """End threads and generators of an iterator that is garbage, or when Python exits.
+
+    Garbage is collected in any thread, also in one that would be waited for; and while it waits,
+    no other garbage is collected.
+    """
     switch.turn_off()
-    cursor.close()
+    if _threads.is_ours():
+        with contextlib.suppress(RuntimeError):  # Python exits: no thread starts, and all end
+            _threads.start("minicnn-closing", cursor.close)
+    else:
+        cursor.close()
 
 
 def _check_pipeline(theirs: Any, ours: list[str]) -> None:

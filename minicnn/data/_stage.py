@@ -60,6 +60,13 @@ class Switch:
     def __init__(self, parent: Switch | None = None) -> None:
         self._parent = parent
         self._off = False
+        self.has_threads = False
+
+    def note_threads(self) -> None:
+        """Note that there are threads that watch this switch, or will be."""
+        self.has_threads = True
+        if self._parent is not None:
+            self._parent.note_threads()
 
     def turn_off(self) -> None:
         """Stop the threads that watch this switch, and those below it."""

@@ -21,10 +21,19 @@ from minicnn.data._stage import Cancelled
 PATIENCE = 2.0
 
 
+class _Thread(threading.Thread):
+    """One of those that are started here."""
+
+
+def is_ours() -> bool:
+    """Tell whether the current thread is one of those that are started here."""
+    return isinstance(threading.current_thread(), _Thread)
+
+
 def start(name: str, function: Callable[..., None], *arguments: Any) -> threading.Thread:
     """Start a thread that sees the caller's context variables (`np.errstate` is one)."""
     run = contextvars.copy_context().run
-    thread = threading.Thread(target=run, args=(function, *arguments), name=name, daemon=True)
+    thread = _Thread(target=run, args=(function, *arguments), name=name, daemon=True)
     thread.start()
     return thread
 

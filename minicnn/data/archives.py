@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
+import io
 import os
 import stat
 import zipfile
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from minicnn.data.reading import check_size, explained, open_regular, read_regular, shown
 from minicnn.errors import DataError
 
 __all__ = ["FolderTree", "Listing", "Tree", "ZipTree", "open_tree", "unsafe"]
 
-MAX_FILE_BYTES = 256 * 2**20
-"""No image or table of a sign set comes near this; a zip bomb passes it."""
+MAX_FILE_BYTES = 16 * 2**20
+"""The largest table of a sign set has 4 MB, the largest image 0.2 MB; a zip bomb has more."""
+MAX_LIST_BYTES = 32 * 2**20
+"""Of the list of members at an archive's end; Kaggle's archive of 104,000 files has 12 MB."""
+MAX_MEMBERS, MAX_FOLDERS = 250_000, 10_000
+LONGEST_NAME = 1024  # characters of a file's name, with its folders
+_HEADER = 30  # bytes in front of a member of an archive, at least
 
 
 class Listing(NamedTuple):
@@ -87,6 +97,8 @@ def unsafe(name: str) -> str | None:
     parts = name.replace("\\", "/").split("/")
     if "\0" in name:
         return "holds a NUL character"
+    if len(name) > LONGEST_NAME:
+        return f"has {len(name):,} characters"
     if name[:1] in ("/", "\\") or parts[0][1:2] == ":":
         return "is an absolute path"
     if ".." in parts:
@@ -97,14 +109,18 @@ def unsafe(name: str) -> str | None:
 class FolderTree:
     """The files of a folder.
 
+    Symbolic links are followed as long as they stay inside it.
+
     Parameters
     ----------
     path : Path
-        The folder.
+        The folder; may itself be a link.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._root = os.path.realpath(path)
+        self._real: dict[str, str] = {}  # folder within -> where that really is
 
     def entries(self, folder: str) -> Listing:
         """Return what lies directly in `folder`; see `Tree`."""
@@ -113,42 +129,71 @@ class FolderTree:
         try:
             with os.scandir(self.path / folder) as entries:
                 for entry in entries:
-                    (folders if entry.is_dir() else files).append(entry.name)
+                    with contextlib.suppress(OSError):  # a link to itself, say
+                        (folders if entry.is_dir() else files).append(entry.name)
         except (FileNotFoundError, NotADirectoryError):
             return Listing((), ())
         except OSError as error:
             if folder:  # somebody else's private folder lies beside: none of ours
                 return Listing((), ())
-            raise DataError(f"{self.path}: cannot be listed: {error.strerror}") from error
+            raise DataError(f"{shown(self.path)}: cannot be listed: {error.strerror}") from error
         return Listing(tuple(sorted(folders)), tuple(sorted(files)))
 
     def read(self, name: str) -> bytes:
         """Return a file's bytes; see `Tree`."""
         if fault := unsafe(name):
-            raise DataError(f"{fault}; names must stay inside {self.path}")
+            raise DataError(f"{fault}; names must stay inside {shown(self.path)}")
+        with explained():
+            path = self._place(name)
+            try:
+                return read_regular(path, MAX_FILE_BYTES, getattr(os, "O_NOFOLLOW", 0))
+            except OSError as error:
+                if error.errno not in (errno.ELOOP, errno.EMLINK):
+                    raise
+            return read_regular(self._inside(name), MAX_FILE_BYTES, os.O_NOFOLLOW)
+
+    def located(self, name: str) -> Path:
+        """Return the path of a file, or raise a DataError if that is not in this folder."""
         try:
-            with open(self.path / name, "rb") as file:
-                _check_size(os.fstat(file.fileno()).st_size)
-                return file.read()
-        except FileNotFoundError:
-            raise DataError("is missing") from None
-        except OSError as error:
-            raise DataError(f"cannot be read: {error.strerror}") from error
+            self._inside(name)
+        except DataError as error:
+            raise DataError(f"{shown(self.path / name)}: {error}") from error
+        return self.path / name
 
     def fingerprint(self, names: Iterable[str]) -> str:
         """Return a digest of the files' names, sizes and times; see `Tree`."""
-        digest = hashlib.sha256(os.fsencode(self.path.resolve()))
+        digest = hashlib.sha256(os.fsencode(self._root))
         for name in names:
             try:
-                state = os.stat(self.path / name)
+                state = os.stat(f"{self._root}/{name}")
                 mark = f"{state.st_size}\0{state.st_mtime_ns}"
             except (OSError, ValueError):
                 mark = "missing"
-            digest.update(f"{name}\0{mark}\n".encode())
+            digest.update(f"{name}\0{mark}\n".encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
     def close(self) -> None:
         """Do nothing; a folder holds nothing open."""
+
+    def _place(self, name: str) -> str:
+        """Return a file's path; the folder it is in is real, the file may be a link."""
+        folder, _, last = name.rpartition("/")
+        if folder not in self._real:
+            self._real[folder] = self._inside(folder)
+        path = os.path.join(self._real[folder], last)
+        if not hasattr(os, "O_NOFOLLOW") and os.path.islink(path):
+            return self._inside(name)
+        return path
+
+    def _inside(self, name: str) -> str:
+        """Return where a file or folder really is, or refuse if that is not in this folder."""
+        real = os.path.realpath(os.path.join(self._root, name))
+        if real != self._root and not real.startswith(os.path.join(self._root, "")):
+            raise DataError(
+                f"leads by a symbolic link out of {shown(self.path)} to {shown(real)}; put a "
+                "copy there instead of the link, or give a folder that holds both ends"
+            )
+        return real
 
 
 class ZipTree:
@@ -162,31 +207,27 @@ class ZipTree:
     Raises
     ------
     DataError
-        If it is not a zip archive, is broken, or holds an unsafe path or a link.
+        If it is not a zip archive, is broken, or holds what no archive of pictures holds: unsafe
+        paths, links, the same name twice, members that overlap, or absurdly many of them.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-            raise DataError(
-                f"{path}: not a zip archive, or a broken one ({error}); fetch it again"
-            ) from error
-        self._members = {info.filename: info for info in self._zip.infolist()}
+            with explained():
+                self._file = _Archive(io.FileIO(open_regular(path)))
+        except DataError as error:
+            raise DataError(f"{shown(path)}: {error}") from error
         try:
-            for info in self._members.values():
-                self._refuse_unsafe(info)
-        except DataError:
-            self._zip.close()
+            self._members, self._folders = self._read_list()
+        except BaseException:
+            self._file.close()
             raise
-        self._folders: dict[str, tuple[set[str], set[str]]] = {"": (set(), set())}
-        for name in self._members:
-            self._enter(name)
 
     def close(self) -> None:
         """Close the archive's file."""
         self._zip.close()
+        self._file.close()
 
     def entries(self, folder: str) -> Listing:
         """Return what lies directly in `folder`; see `Tree`."""
@@ -197,12 +238,21 @@ class ZipTree:
         """Return a file's bytes; see `Tree`."""
         info = self._members.get(name)
         if info is None:
-            raise DataError(f"is missing from {self.path.name}")
-        _check_size(info.file_size)
+            raise DataError(f"is missing from {shown(self.path.name)}")
+        check_size(info.file_size, MAX_FILE_BYTES)
+        if info.flag_bits & 1:
+            raise DataError("is encrypted; unpack the archive and give the folder")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise DataError(f"is packed by method {info.compress_type}; use deflate or none")
         try:
-            return self._zip.read(info)
-        except Exception as error:  # zlib, struct, CRC, encryption, unknown method: one answer
-            raise DataError(f"cannot be read from {self.path.name}: {error}") from error
+            with self._zip.open(info) as file:
+                data = file.read(info.file_size)  # never more, whatever it unpacks to
+        except Exception as error:  # zlib, struct, CRC, a local header that differs: one answer
+            reason = shown(str(error)) or type(error).__name__
+            raise DataError(f"cannot be read from {shown(self.path.name)}: {reason}") from error
+        if len(data) != info.file_size:
+            raise DataError(f"has {len(data):,} bytes; {info.file_size:,} were announced")
+        return data
 
     def fingerprint(self, names: Iterable[str]) -> str:
         """Return a digest of the files' names, sizes and checksums; see `Tree`."""
@@ -210,34 +260,85 @@ class ZipTree:
         for name in names:
             info = self._members.get(name)
             mark = f"{info.file_size}\0{info.CRC}" if info else "missing"
-            digest.update(f"{name}\0{mark}\n".encode())
+            digest.update(f"{name}\0{mark}\n".encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
-    def _refuse_unsafe(self, info: zipfile.ZipInfo) -> None:
-        fault = unsafe(info.orig_filename)
-        if fault is None and stat.S_ISLNK(info.external_attr >> 16):
-            fault = "is a symbolic link"
-        if fault:
+    def _read_list(self) -> tuple[dict[str, zipfile.ZipInfo], dict[str, tuple[set, set]]]:
+        """Return the members by name, and the folders' contents."""
+        try:
+            self._zip = zipfile.ZipFile(self._file)
+        except DataError as error:
+            raise DataError(f"{shown(self.path)}: {error}") from error
+        except Exception as error:  # BadZipFile, struct.error, UnicodeDecodeError, ...
+            reason = shown(str(error)) or type(error).__name__
             raise DataError(
-                f"{self.path}: refused, its member {info.orig_filename!r} {fault}; "
-                "fetch the archive from a place you trust"
+                f"{shown(self.path)}: not a zip archive, or a broken one ({reason}); fetch it again"
+            ) from error
+        self._file.listed = True
+        infos = self._zip.infolist()
+        members = {info.filename: info for info in infos}
+        if fault := _fault(infos, len(members), self._zip.start_dir):
+            raise DataError(
+                f"{shown(self.path)}: refused, {fault}; fetch the archive from a place you trust"
             )
-
-    def _enter(self, name: str) -> None:
-        """Enter a member, and the folders it lies in, into the index."""
-        parent, _, last = name.rstrip("/").rpartition("/")
-        is_folder = name.endswith("/")
-        while True:
-            known = parent in self._folders
-            folders, files = self._folders.setdefault(parent, (set(), set()))
-            if last:
-                (folders if is_folder else files).add(last)
-            if known:
-                return
-            parent, _, last = parent.rpartition("/")
-            is_folder = True
+        folders: dict[str, tuple[set, set]] = {"": (set(), set())}
+        for name in members:
+            _enter(name, folders)
+            if len(folders) > MAX_FOLDERS:
+                raise DataError(f"{shown(self.path)}: refused, it has over {MAX_FOLDERS:,} folders")
+        return members, folders
 
 
-def _check_size(size: int) -> None:
-    if size > MAX_FILE_BYTES:
-        raise DataError(f"claims {size:,} bytes; more than {MAX_FILE_BYTES:,} are refused")
+class _Archive(io.BufferedReader):
+    """An archive's file, of which zipfile is not given more than a sane list of members."""
+
+    listed = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < 0:
+            size = MAX_LIST_BYTES
+        if size > MAX_LIST_BYTES:
+            raise DataError(
+                f"claims a list of members of {size:,} bytes; more than {MAX_LIST_BYTES:,} are "
+                "refused"
+            )
+        data = super().read(size)
+        if not self.listed and (count := data.count(b"PK\1\2")) > MAX_MEMBERS:
+            raise DataError(f"lists {count:,} members; more than {MAX_MEMBERS:,} are refused")
+        return data
+
+
+def _fault(infos: list[zipfile.ZipInfo], names: int, end: int) -> str | None:
+    """Say what makes the members of an archive suspect."""
+    for info in infos:
+        fault = unsafe(info.orig_filename)
+        kind = stat.S_IFMT(info.external_attr >> 16)
+        if fault is None and kind == stat.S_IFLNK:
+            fault = "is a symbolic link"
+        elif fault is None and kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            fault = "is neither a file nor a folder"
+        if fault:
+            return f"its member {shown(info.orig_filename)!r} {fault}"
+    if names < len(infos):
+        twice = Counter(info.filename for info in infos).most_common(1)[0][0]
+        return f"it holds {shown(twice)!r} twice"
+    for info in sorted(infos, key=lambda i: i.header_offset, reverse=True):
+        if info.header_offset + _HEADER + info.compress_size > end:
+            return f"its member {shown(info.filename)!r} overlaps what follows it"
+        end = info.header_offset
+    return None
+
+
+def _enter(name: str, known: dict[str, tuple[set, set]]) -> None:
+    """Enter a member, and the folders it lies in, into the index."""
+    parent, _, last = name.rstrip("/").rpartition("/")
+    is_folder = name.endswith("/")
+    while len(known) <= MAX_FOLDERS:
+        is_known = parent in known
+        folders, files = known.setdefault(parent, (set(), set()))
+        if last:
+            (folders if is_folder else files).add(last)
+        if is_known:
+            return
+        parent, _, last = parent.rpartition("/")
+        is_folder = True

@@ -9,6 +9,7 @@ import http.client
 import logging
 import os
 import shutil
+import stat
 import sys
 import urllib.error
 import urllib.request
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from minicnn.data.image_cache import cache_folder
+from minicnn.data.reading import shown
 from minicnn.errors import ConfigError, DataError
 
 __all__ = ["ARCHIVES", "MIRRORS", "Archive", "download_gtsrb", "fetch"]
@@ -200,7 +202,7 @@ def _transfer(url: str, archive: Archive, partial: Path, show: Show) -> None:
         headers["Range"] = f"bytes={start}-"
     try:
         request = urllib.request.Request(url, headers=headers)
-        with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
+        with _web().open(request, timeout=_TIMEOUT) as response:
             if not _resumes(response, start):
                 start = 0
             if response.length not in (None, archive.size - start):
@@ -208,7 +210,8 @@ def _transfer(url: str, archive: Archive, partial: Path, show: Show) -> None:
                     f"offers {start + response.length:,} bytes, but the archive has "
                     f"{archive.size:,}"
                 )
-            with _writing(partial.parent), open(partial, "ab" if start else "wb") as file:
+            with _writing(partial.parent), _own(partial) as file:
+                file.truncate(start)
                 _copy(response, file, archive.size, start, show)
     except DataError:
         raise
@@ -221,6 +224,46 @@ def _transfer(url: str, archive: Archive, partial: Path, show: Show) -> None:
         raise _MirrorError(str(error.reason)) from error
     except (http.client.HTTPException, OSError, ValueError) as error:
         raise _MirrorError(f"{type(error).__name__}: {error}") from error
+
+
+def _web() -> urllib.request.OpenerDirector:
+    """Return what opens http and https addresses, and follows redirections to no others."""
+    web = urllib.request.OpenerDirector()
+    for kind in (
+        urllib.request.ProxyHandler,
+        urllib.request.UnknownHandler,
+        urllib.request.HTTPHandler,
+        urllib.request.HTTPSHandler,
+        urllib.request.HTTPDefaultErrorHandler,
+        urllib.request.HTTPRedirectHandler,
+        urllib.request.HTTPErrorProcessor,
+    ):
+        web.add_handler(kind())
+    return web
+
+
+@contextlib.contextmanager
+def _own(partial: Path) -> Iterator[BinaryIO]:
+    """Open the first part of a file for appending; never through a link to somewhere else."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    with open(os.open(partial, flags, 0o644), "ab") as file:
+        _lock(file, partial)
+        yield file
+
+
+def _lock(file: BinaryIO, partial: Path) -> None:
+    """Refuse to write what another process is writing; its end takes the lock away."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise DataError(f"{partial}: another process is fetching it; wait for that") from None
+    except OSError:  # a file system without locks: the SHA-256 tells in the end
+        return
 
 
 def _resumes(response: http.client.HTTPResponse, start: int) -> bool:
@@ -302,9 +345,12 @@ def _progress(url: str, archive: Archive) -> Iterator[Show]:
 
 def _size(path: Path) -> int:
     try:
-        return path.stat().st_size
+        state = path.lstat()
     except FileNotFoundError:
         return 0
+    if not stat.S_ISREG(state.st_mode):  # a link to somebody's file must not be written through
+        raise DataError(f"{shown(path)}: is a link or something special; remove it")
+    return state.st_size
 
 
 def _sha256(path: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minicnn.data.archives import Tree, ZipTree, open_tree
+from minicnn.data.archives import FolderTree, Tree, ZipTree, open_tree
 from minicnn.data.classes import CLASS_NAMES, NUM_CLASSES
 from minicnn.data.gtsrb_layouts import (
     TRUTH_FILE,
@@ -23,14 +22,12 @@ from minicnn.data.gtsrb_layouts import (
     read_records,
 )
 from minicnn.data.image_cache import CacheSetting, cached
-from minicnn.data.pictures import to_rgb
+from minicnn.data.pictures import decode
+from minicnn.data.reading import shown
 from minicnn.data.sign_table import SignTable
 from minicnn.errors import ConfigError, DataError
 
 __all__ = ["CLASS_NAMES", "NUM_CLASSES", "SignTable", "load_gtsrb"]
-
-MAX_PIXELS = 50_000_000
-"""A file of a few bytes may claim to be a picture of terabytes; real ones are below 0.1 MP."""
 
 _CHUNK = 256  # images per task: large enough that threads hardly wait for one another
 _LAYOUTS = (
@@ -90,7 +87,7 @@ def load_gtsrb(
     Stallkamp et al., "Man vs. computer: Benchmarking machine learning algorithms for
     traffic sign recognition", Neural Networks 32, 2012.
     """
-    path = Path(path).expanduser()
+    path = _expanded(path)
     _check_arguments(path, size, part, workers)
     with _opened(path, part) as layout:
         faults = Faults(skip_bad)
@@ -109,6 +106,13 @@ def load_gtsrb(
         return replace(table, source=layout.place)
 
 
+def _expanded(path: str | Path) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:  # ~somebody who has no home here
+        raise ConfigError(f"{shown(path)}: {error}; give the whole path") from error
+
+
 def _check_arguments(path: Path, size: int, part: str, workers: int | None) -> None:
     if part not in ("train", "test"):
         raise ConfigError(f"load_gtsrb: part {part!r} does not exist; say 'train' or 'test'")
@@ -117,7 +121,7 @@ def _check_arguments(path: Path, size: int, part: str, workers: int | None) -> N
     if workers is not None and workers < 1:
         raise ConfigError(f"load_gtsrb: {workers} workers cannot decode; say 1 or more")
     if not path.exists():
-        raise DataError(f"{path}: there is nothing here; {_LAYOUTS}")
+        raise DataError(f"{shown(path)}: there is nothing here; {_LAYOUTS}")
 
 
 @contextlib.contextmanager
@@ -127,17 +131,17 @@ def _opened(path: Path, part: str) -> Iterator[Layout]:
     trees: list[Tree] = [tree]
     try:
         found = find_layouts(tree, part)
-        if not found and path.is_dir():
+        if not found and isinstance(tree, FolderTree):
             for archive in (f for f in tree.entries("").files if f.lower().endswith(".zip")):
-                trees.append(ZipTree(path / archive))
+                trees.append(ZipTree(tree.located(archive)))
                 found.extend(find_layouts(trees[-1], part))
         if not found:
             raise DataError(_nothing_found(path, part, trees))
         if len(found) > 1:
             places = ", ".join(
-                str(a.tree.path) if isinstance(a.tree, ZipTree) else a.place for a in found
+                shown(a.tree.path) if isinstance(a.tree, ZipTree) else a.place for a in found
             )
-            raise ConfigError(f"{path}: holds several data sets; give one of {places}")
+            raise ConfigError(f"{shown(path)}: holds several data sets; give one of {places}")
         yield found[0]
     finally:
         for opened in trees:
@@ -147,13 +151,14 @@ def _opened(path: Path, part: str) -> Iterator[Layout]:
 def _nothing_found(path: Path, part: str, trees: Sequence[Tree]) -> str:
     other = "test" if part == "train" else "train"
     if any(find_layouts(tree, other) for tree in trees):
-        return f"{path}: holds the {other} part of GTSRB, but not the {part} part"
+        return f"{shown(path)}: holds the {other} part of GTSRB, but not the {part} part"
     listing = trees[0].entries("")
     if TRUTH_FILE in listing.files:
-        return f"{path}: holds the labels of the test images, but no images; {_LAYOUTS}"
+        return f"{shown(path)}: holds the labels of the test images, but no images; {_LAYOUTS}"
     names = [f"{f}/" for f in listing.folders] + list(listing.files)
-    seen = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
-    return f"{path}: holds no GTSRB {part} images, but {seen or 'nothing at all'}; {_LAYOUTS}"
+    seen = ", ".join(map(shown, names[:6])) or "nothing at all"
+    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+    return f"{shown(path)}: holds no GTSRB {part} images, but {seen}{more}; {_LAYOUTS}"
 
 
 def _decoded(
@@ -165,7 +170,7 @@ def _decoded(
     workers: int | None,
 ) -> SignTable:
     """Decode every record on several threads; faults come out in the records' order."""
-    images = np.empty((len(records), size, size, 3), np.uint8)
+    images = _empty(len(records), size)
 
     def decode(start: int) -> list[tuple[int, str]]:
         broken = []
@@ -189,48 +194,48 @@ def _decoded(
     kept = [r for r, is_good in zip(records, good, strict=True) if is_good]
     if not kept:
         raise DataError(f"{layout.place}: no usable image; {_first_faults(faults)}")
+    return _table(kept, images if good.all() else images[good], layout.place, faults)
+
+
+def _table(records: Sequence[Record], images: np.ndarray, source: str, faults: Faults) -> SignTable:
     table = SignTable(
-        images if good.all() else images[good],
-        np.array([r.label for r in kept], np.int64),
-        np.array([r.track for r in kept], np.int64),
-        tuple(r.name for r in kept),
-        layout.place,
+        images,
+        np.array([r.label for r in records], np.int64),
+        np.array([r.track for r in records], np.int64),
+        tuple(r.name for r in records),
+        source,
         tuple(faults.found),
     )
     missing = np.flatnonzero(table.per_class_counts() == 0)
     return replace(table, notes=tuple(f"class {c} has no images" for c in missing))
 
 
+def _empty(count: int, size: int) -> np.ndarray:
+    """Return room for the images, if there is."""
+    try:
+        return np.empty((count, size, size, 3), np.uint8)
+    except MemoryError:
+        needed = count * size * size * 3 / 2**30
+        raise ConfigError(
+            f"load_gtsrb: {count:,} images of {size} x {size} pixels need {needed:,.0f} GiB of "
+            "memory; make size smaller"
+        ) from None
+
+
 def _picture(tree: Tree, record: Record, size: int, roi: bool) -> np.ndarray:
     """Read, check, crop and resize one image, as uint8 (size, size, 3)."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL.Image import Resampling
 
-    data = tree.read(record.file)
-    if not data:
-        raise DataError("is an empty file")
-    try:
-        with Image.open(io.BytesIO(data)) as opened:
-            width, height = opened.size
-            if width * height > MAX_PIXELS:
-                raise DataError(f"claims {width} x {height} pixels; refused")
-            if (width, height) != (record.width, record.height):
-                raise DataError(
-                    f"is {width} x {height} pixels, but its table says {record.width} x "
-                    f"{record.height}: its region of interest cannot be right"
-                )
-            image = to_rgb(opened)
-            if roi:
-                x1, y1, x2, y2 = record.box
-                image = image.crop((x1, y1, x2 + 1, y2 + 1))
-            return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
-    except DataError:
-        raise
-    except UnidentifiedImageError:
-        raise DataError(f"is not an image (it begins with {data[:12]!r})") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"claims too many pixels ({error}); refused") from error
-    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, ...
-        raise DataError(f"is a broken image ({error})") from error
+    image = decode(tree.read(record.file))
+    if image.size != (record.width, record.height):
+        raise DataError(
+            f"is {image.width} x {image.height} pixels, but its table says {record.width} x "
+            f"{record.height}: its region of interest cannot be right"
+        )
+    if roi:
+        x1, y1, x2, y2 = record.box
+        image = image.crop((x1, y1, x2 + 1, y2 + 1))
+    return np.asarray(image.resize((size, size), Resampling.BILINEAR))
 
 
 def _first_faults(faults: Faults) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from minicnn.data.archives import Tree, ZipTree, open_tree, unsafe
 from minicnn.data.classes import NUM_CLASSES
+from minicnn.data.reading import shown
 from minicnn.data.sign_table import TRACKS_PER_CLASS
 from minicnn.errors import DataError
 
@@ -20,7 +21,10 @@ BOX_COLUMNS = ("Width", "Height", "Roi.X1", "Roi.Y1", "Roi.X2", "Roi.Y2")
 TRUTH_FILE = "GT-final_test.csv"
 TRUTH_ARCHIVE = "GTSRB_Final_Test_GT.zip"
 PART_FOLDERS = {"train": "Final_Training/Images", "test": "Final_Test/Images"}
+MOST_IMAGES = 200_000  # in a part, and as many faults; the real parts have 39,209 and 12,630
+LONGEST_LINE = 10_000  # characters
 KAGGLE_TABLES = {"train": "Train.csv", "test": "Test.csv"}
+_CLASS_FOLDER = re.compile("[0-9]{5}")
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Layout:
     @property
     def place(self) -> str:
         """Where that is, for a person to read."""
-        return str(self.tree.path / self.folder)
+        return shown(self.tree.path / self.folder)
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,11 @@ class Faults:
 
     def add(self, name: str, reason: str) -> None:
         """Note that a file is broken, or raise a DataError that says so."""
+        name = shown(name)
         if not self.skip:
             raise DataError(f"{name}: {reason}; mend it, or skip what is broken (skip_bad=True)")
+        if len(self.found) >= MOST_IMAGES:
+            raise DataError(f"{name}: {reason}; and {len(self.found):,} faults before it: give up")
         self.found.append((name, reason))
 
 
@@ -105,9 +112,9 @@ def _is_official(tree: Tree, folder: str, part: str) -> bool:
         return any(
             f"GT-{f}.csv" in tree.entries(f"{folder}/{f}" if folder else f).files
             for f in listing.folders
-            if re.fullmatch(r"\d{5}", f)
+            if _CLASS_FOLDER.fullmatch(f)
         )
-    return any(re.fullmatch(r"\d{5}\.ppm", f) for f in listing.files)
+    return any(re.fullmatch(r"[0-9]{5}\.ppm", f) for f in listing.files)
 
 
 def read_records(layout: Layout, faults: Faults) -> list[Record]:
@@ -130,24 +137,29 @@ def read_records(layout: Layout, faults: Faults) -> list[Record]:
     DataError
         If a table is missing or broken, unless `faults` skips those.
     """
+    return list(_without_doubles(_all_records(layout, faults), faults))
+
+
+def _all_records(layout: Layout, faults: Faults) -> Iterator[Record]:
     if layout.kind == "Kaggle":
         name = _join(layout.folder, KAGGLE_TABLES[layout.part])
         table = _Table(layout.tree, name, "Path", layout.folder, layout.part == "test")
-        return list(table.records(faults))
-    if layout.part == "test":
+        yield from table.records(faults)
+    elif layout.part == "test":
         tree, name = _find_truth(layout)
         try:
-            return list(_Table(tree, name, "Filename", layout.folder, True).records(faults))
+            yield from _Table(tree, name, "Filename", layout.folder, True).records(faults)
         finally:
             if tree is not layout.tree:
                 tree.close()
-    records: list[Record] = []
-    for label in (f for f in layout.tree.entries(layout.folder).folders if f.isdigit()):
-        folder = _join(layout.folder, label)
-        name = _join(folder, f"GT-{label}.csv")
-        table = _Table(layout.tree, name, "Filename", folder, False, only_label=int(label))
-        records.extend(table.records(faults))
-    return records
+    else:
+        for label in layout.tree.entries(layout.folder).folders:
+            if _CLASS_FOLDER.fullmatch(label):
+                folder = _join(layout.folder, label)
+                name = _join(folder, f"GT-{label}.csv")
+                yield from _Table(
+                    layout.tree, name, "Filename", folder, False, only_label=int(label)
+                ).records(faults)
 
 
 @dataclass(frozen=True)
@@ -165,53 +177,57 @@ class _Table:
         """Yield the good lines; tell `faults` of the others."""
         place = str(self.tree.path / self.name)
         try:
-            rows = self._rows()
+            cells, lines = self._opened()
         except DataError as error:
             faults.add(place, str(error))
             return
-        for number, (line, row) in enumerate(rows):
+        number = -1
+        for number, (line, text) in enumerate(lines):
             try:
-                yield self._record(number, f"{place} line {line}", row)
+                yield self._record(number, f"{place} line {line}", cells(text))
             except DataError as error:
                 faults.add(f"{place} line {line}", str(error))
+        if number < 0:
+            faults.add(place, "has a header but no images")
 
-    def _rows(self) -> list[tuple[int, dict[str, str]]]:
-        """Line numbers and cells by column name."""
-        try:
-            text = self.tree.read(self.name).decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise DataError(f"is not a text file ({error.reason})") from error
-        header, _, _ = text.partition("\n")
-        reader = csv.reader(io.StringIO(text), delimiter=";" if ";" in header else ",")
-        try:
-            lines = [(reader.line_num, row) for row in reader if row]
-        except csv.Error as error:
-            raise DataError(f"is not a CSV file (line {reader.line_num}: {error})") from error
-        if not lines:
+    def _opened(self) -> tuple[Callable[[str], list[str]], Iterator[tuple[int, str]]]:
+        """Return what takes the wanted cells from a line, and the numbered lines after the header.
+
+        A line is a row: names of pictures hold no line ends, so that a quote which is never
+        closed spoils its own line only.
+        """
+        lines = _numbered_lines(self.tree.read(self.name))
+        line, header = next(lines, (0, ""))
+        if not line:
             raise DataError("is empty")
-        columns = [c.strip() for c in lines[0][1]]
+        delimiter = ";" if ";" in header else ","
+        columns = [c.strip() for c in _split(header, delimiter)]
         wanted = (self.file_column, "ClassId", *BOX_COLUMNS)
+        first = f"its first line is {header.strip()[:80]!r}"
         if missing := [c for c in wanted if c not in columns]:
-            raise DataError(
-                f"lacks the column {', '.join(missing)}; its first line is {header.strip()[:80]!r}"
-            )
-        if len(lines) == 1:
-            raise DataError("has a header but no images")
-        return [(n, dict(zip(columns, map(str.strip, row), strict=False))) for n, row in lines[1:]]
+            raise DataError(f"lacks the column {', '.join(missing)}; {first}")
+        if twice := [c for c in wanted if columns.count(c) > 1]:
+            raise DataError(f"has the column {', '.join(twice)} twice; {first}")
+        index = [columns.index(c) for c in wanted]
 
-    def _record(self, number: int, line: str, row: dict[str, str]) -> Record:
+        def cells(text: str) -> list[str]:
+            row = _split(text, delimiter)
+            if short := [c for c, i in zip(wanted, index, strict=True) if i >= len(row)]:
+                raise DataError(f"has no {short[0]}; the line ends early")
+            return [row[i].strip() for i in index]
+
+        return cells, lines
+
+    def _record(self, number: int, line: str, cells: list[str]) -> Record:
+        name, *texts = cells
         try:
-            label, width, height, *box = (int(row[c]) for c in ("ClassId", *BOX_COLUMNS))
-            name = row[self.file_column]
-        except KeyError as error:
-            raise DataError(f"has no {error.args[0]}; the line ends early") from error
+            label, width, height, *box = map(_whole, texts)
         except ValueError:
-            odd = next(c for c in ("ClassId", *BOX_COLUMNS) if not _is_integer(row[c]))
-            raise DataError(f"{odd} is {row[odd]!r}, not a whole number") from None
+            columns = zip(("ClassId", *BOX_COLUMNS), texts, strict=True)
+            odd, text = next((c, t) for c, t in columns if not _WHOLE.fullmatch(t))
+            raise DataError(f"{odd} is {text[:40]!r}, not a whole number") from None
         if not 0 <= label < NUM_CLASSES:
             raise DataError(f"class {label} does not exist; classes are 0 to {NUM_CLASSES - 1}")
-        if self.only_label not in (None, label):
-            raise DataError(f"class {label} in the folder of class {self.only_label}")
         x1, y1, x2, y2 = box
         if not (0 <= x1 <= x2 < width and 0 <= y1 <= y2 < height):
             raise DataError(
@@ -219,28 +235,98 @@ class _Table:
                 f"the image of {width} x {height} pixels"
             )
         if fault := unsafe(name):
-            raise DataError(f"file name {name!r} {fault}")
+            raise DataError(f"file name {shown(name)!r} {fault}")
+        self._check_label(label, name)
         track = number if self.is_test else label * TRACKS_PER_CLASS + _track_number(name)
         short = name if self.only_label is None else f"{self.only_label:05d}/{name}"
         return Record(
             short, _join(self.folder, name), label, track, width, height, (x1, y1, x2, y2), line
         )
 
+    def _check_label(self, label: int, name: str) -> None:
+        """Compare the class with the folder's: both layouts have one folder per class."""
+        if self.only_label not in (None, label):
+            raise DataError(f"class {label} in the folder of class {self.only_label}")
+        folder = name.split("/")[-2] if "/" in name else ""
+        if not self.is_test and _WHOLE.fullmatch(folder) and int(folder) != label:
+            raise DataError(
+                f"class {label}, but {shown(name)!r} is in the folder of class {folder}"
+            )
 
-def _is_integer(text: str) -> bool:
+
+_WHOLE = re.compile("-?[0-9]{1,9}")
+
+
+def _whole(text: str) -> int:
+    """Read a number as the tables write it; int() would take ``1_000`` and digits of any script."""
+    if not _WHOLE.fullmatch(text):
+        raise ValueError
+    return int(text)
+
+
+def _numbered_lines(data: bytes) -> Iterator[tuple[int, str]]:
+    """Yield what is not blank, with its number; lines end with LF, CRLF or CR."""
     try:
-        int(text)
-    except ValueError:
-        return False
-    return True
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = len(re.findall(rb"\r\n|\r|\n", data[: error.start]))
+        raise DataError(
+            f"is not a text file in UTF-8 (line {before + 1}: {error.reason})"
+        ) from error
+    for number, line in enumerate(io.StringIO(text, newline=None), 1):
+        if line.strip():
+            yield number, line.rstrip("\n")
+
+
+def _split(line: str, delimiter: str) -> list[str]:
+    if len(line) > LONGEST_LINE:
+        raise DataError(f"has {len(line):,} characters; more than {LONGEST_LINE:,} are refused")
+    if '"' not in line:
+        return line.split(delimiter)
+    try:
+        return next(csv.reader([line], delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        raise DataError(f"is not a line of CSV ({error})") from error
 
 
 def _track_number(name: str) -> int:
     """``00000_00007_00029.png`` and ``00007_00029.ppm``, track and frame last: track 7."""
-    match = re.search(r"(\d{1,5})_\d+\.\w+$", name)
+    match = re.search(r"([0-9]{1,5})_[0-9]+\.\w+\Z", name)
     if match is None:
-        raise DataError(f"file name {name!r} does not say its track (..._<track>_<frame>.<ending>)")
+        raise DataError(
+            f"file name {shown(name)!r} does not say its track (..._<track>_<frame>.<ending>)"
+        )
     return int(match[1])
+
+
+def _without_doubles(records: Iterable[Record], faults: Faults) -> Iterator[Record]:
+    """Leave out what is listed again; of two that contradict each other, both."""
+    first: dict[str, Record] = {}
+    contradicted: dict[str, Record] = {}
+    for record in records:
+        path = "/".join(part for part in record.file.split("/") if part not in ("", "."))
+        known = first.setdefault(path, record)
+        if known is not record:
+            faults.add(record.line, _double(record, known))
+            if known.label != record.label:
+                contradicted.setdefault(known.line, record)
+        if len(first) > MOST_IMAGES:
+            raise DataError(f"{shown(record.line)}: more than {MOST_IMAGES:,} images are refused")
+    for record in first.values():
+        if other := contradicted.get(record.line):
+            faults.add(record.line, _double(record, other))
+        else:
+            yield record
+
+
+def _double(record: Record, other: Record) -> str:
+    place = other.line.rpartition(" line ")[2]
+    if record.label == other.label:
+        return f"lists {shown(record.file)!r} again; line {place} has it"
+    return (
+        f"says that {shown(record.file)!r} is of class {record.label}, but line {place} says "
+        f"{other.label}"
+    )
 
 
 def _find_truth(layout: Layout) -> tuple[Tree, str]:
@@ -269,7 +355,8 @@ def _truth_in(archive: Path) -> tuple[Tree, str]:
     for folder in ("", *tree.entries("").folders):
         if TRUTH_FILE in tree.entries(folder).files:
             return tree, _join(folder, TRUTH_FILE)
-    raise DataError(f"{archive}: holds no {TRUTH_FILE}; fetch it again")
+    tree.close()
+    raise DataError(f"{shown(archive)}: holds no {TRUTH_FILE}; fetch it again")
 
 
 def _join(*parts: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -15,18 +16,20 @@ from typing import BinaryIO
 
 import numpy as np
 
+from minicnn.data.reading import open_regular, shown
 from minicnn.data.sign_table import SignTable
-from minicnn.errors import MinicnnError
+from minicnn.errors import DataError
 
 __all__ = ["CacheSetting", "cache_folder", "cached"]
 
 CacheSetting = bool | str | Path | None
 """True: the usual folder; a path: that folder; False or None: keep nothing."""
 
-FORMAT = 1
+FORMAT = 2
 """Raise it when the meaning of a cache file changes: older files are then left alone."""
 
 _STALE_SECONDS = 3600
+_numbers = itertools.count()
 _log = logging.getLogger(__name__)
 
 
@@ -77,58 +80,82 @@ def cached(
     folder = cache_folder() if setting is True else Path(setting).expanduser()
     digest = hashlib.sha256(repr((FORMAT, key)).encode()).hexdigest()
     path = folder / f"{stem}-{digest[:20]}.npz"
-    table = _load(path)
+    table = _load(path, digest)
     if table is None:
         table = make()
-        _store(path, table)
+        _store(path, table, digest)
     return table
 
 
-def _load(path: Path) -> SignTable | None:
+def _load(path: Path, digest: str) -> SignTable | None:
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as columns:
-            text = json.loads(bytes(columns["text"]))
-            return SignTable(
-                columns["images"],
-                columns["labels"],
-                columns["tracks"],
-                tuple(text["names"]),
-                text["source"],
-                tuple((name, reason) for name, reason in text["skipped"]),
-                tuple(text["notes"]),
-            )
+        with open(open_regular(path), "rb") as file:
+            return _read(file, digest)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-        fault: Exception = error
-    except (zipfile.BadZipFile, MinicnnError, NotImplementedError) as error:
-        fault = error
-    _log.warning("cache %s is broken (%s); making it again", path, fault)
+    except Exception as error:  # whatever is wrong with it: it can be made again
+        fault = shown(str(error)) or type(error).__name__
+    _log.warning("cache %s is broken (%s); making it again", shown(path), fault)
     return None
 
 
-def _store(path: Path, table: SignTable) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+def _read(file: BinaryIO, digest: str) -> SignTable:
+    """Return the table, whose file is trusted in nothing; zip's checksums find flipped bits."""
+    size = os.fstat(file.fileno()).st_size
+    with zipfile.ZipFile(file) as members:
+        infos = members.infolist()
+        if len(infos) > 4 or any(i.compress_type or i.file_size > size for i in infos):
+            raise DataError("it is not as it was written")
+    file.seek(0)
+    with np.load(file, allow_pickle=False) as columns:
+        text = json.loads(bytes(columns["text"]))
+        if text["key"] != digest:
+            raise DataError("it is of other images")
+        skipped = [(name, reason) for name, reason in text["skipped"]]
+        strings = [*text["names"], text["source"], *text["notes"], *itertools.chain(*skipped)]
+        if not all(isinstance(string, str) for string in strings):
+            raise DataError("its names are no strings")
+        table = SignTable(
+            columns["images"],
+            columns["labels"],
+            columns["tracks"],
+            tuple(text["names"]),
+            text["source"],
+            tuple(skipped),
+            tuple(text["notes"]),
+        )
+    kinds = [(c.dtype, c.ndim) for c in (table.images, table.labels, table.tracks)]
+    if kinds != [(np.uint8, 4), (np.int64, 1), (np.int64, 1)]:
+        raise DataError(f"its columns are of the wrong kinds {kinds}")
+    table.per_class_counts()  # refuses labels that do not exist
+    return table
+
+
+def _store(path: Path, table: SignTable, digest: str) -> None:
+    temporary = path.with_name(f"{path.name}.{os.getpid()}-{next(_numbers)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(path)
-        with open(temporary, "wb") as file:
-            _write(file, table)
+        _sweep(path.parent)
+        with open(temporary, "xb") as file:
+            _write(file, table, digest)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except OSError as error:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         _log.warning(
             "no cache written to %s (%s); going on without: the next run decodes again",
-            path.parent,
+            shown(path.parent),
             error.strerror or error,
         )
 
 
-def _write(file: BinaryIO, table: SignTable) -> None:
+def _write(file: BinaryIO, table: SignTable, digest: str) -> None:
     text = {
+        "key": digest,
         "names": table.names,
         "source": table.source,
         "skipped": table.skipped,
@@ -143,9 +170,9 @@ def _write(file: BinaryIO, table: SignTable) -> None:
     )
 
 
-def _sweep(path: Path) -> None:
-    """Delete what a killed run has left half written."""
-    for old in path.parent.glob(f"{path.name}.*.tmp"):
+def _sweep(folder: Path) -> None:
+    """Delete what killed runs have left half written; a clock may have been set back since."""
+    for old in folder.glob("*.npz.*.tmp"):
         with contextlib.suppress(OSError):
-            if time.time() - old.stat().st_mtime > _STALE_SECONDS:
+            if abs(time.time() - old.stat().st_mtime) > _STALE_SECONDS:
                 old.unlink()

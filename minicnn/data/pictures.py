@@ -1,15 +1,132 @@
-"""Opened picture files, of whatever kind, as 8-bit RGB."""
+"""Picture files of the usual kinds, made by whomever, as 8-bit RGB: bounded in time and memory.
+
+Pillow knows some forty kinds of files, among them ones that start other programs; only six are
+handed to it, told apart by their first bytes, and its decoders are called by name. What files
+carry besides a picture (texts, profiles, previews) can be made to unpack to far more than the
+picture itself and is cut out first.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
+import re
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minicnn.data.reading import check_size, explained, read_regular, shown
+from minicnn.errors import DataError
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["to_rgb"]
+__all__ = ["KINDS", "decode", "read_picture", "to_rgb"]
+
+KINDS = {
+    "PNG": b"\x89PNG\r\n\x1a\n",
+    "JPEG": b"\xff\xd8\xff",
+    "PPM": b"P",
+    "BMP": b"BM",
+    "GIF": b"GIF8",
+    "WebP": b"RIFF",
+}
+"""What is read, and how such a file begins."""
+MOST_PIXELS = 16_000_000
+"""In a picture of a data set. Files of a few bytes may claim terabytes; signs are below 0.1 MP."""
+MOST_PIXELS_ALONE, MOST_BYTES_ALONE = 50_000_000, 64 * 2**20
+"""In a picture read by itself: what the cameras of telephones make."""
+_LARGE = 1_000_000  # pixels: pictures above are decoded one at a time, so that memory is bounded
+_SLOW = {"ppm": 4 * 2**20, "bmp_rle": 4 * 2**20, "ppm_plain": 2**18}
+"""Pillow's decoders that are loops of Python, and the largest files that they get, in bytes."""
+_MOST_PIXELS_WEBP, _MOST_BYTES_GIF = 25_000_000, 8 * 2**20
+"""WebP is decoded into three copies; comments in a GIF cost older Pillows their length squared."""
+_MOST_SCANNED = 1_500_000_000
+"""Pixels of a JPEG, times the passes over them; progressive ones have about ten."""
+_SMALL, _MOST_PARTS, _MOST_HEADER = 2**16, 20_000, 4096
+"""Pillow reads headers byte by byte and part by part: files above so many bytes are looked at."""
+_PNG_PARTS = frozenset([b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"eXIf"])
+_PNG_BURDENS = (b"zTXt", b"iTXt", b"iCCP", b"acTL", b"fcTL", b"fdAT")
+_PPM_HEADER = re.compile(rb"P[1-6](?:(?:\s|#[^\r\n]*[\r\n])+[0-9]+){2,3}\s")
+
+
+def read_picture(path: str | Path, size: int) -> np.ndarray:
+    """Read a picture of one sign from a file: PNG, JPEG, PPM, BMP, GIF (its start) or WebP.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; the sign should fill the picture. A photograph is set upright.
+    size : int
+        Height and width to resize it to, in pixels.
+
+    Returns
+    -------
+    ndarray of uint8, shape (size, size, 3)
+        RGB.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or it is no picture; the message names it.
+    """
+    from PIL.Image import Resampling
+
+    try:
+        with explained():
+            data = read_regular(path, MOST_BYTES_ALONE)
+        image = decode(data, MOST_PIXELS_ALONE, upright=True)
+    except DataError as error:
+        raise DataError(f"{shown(path)}: {error}") from error
+    return np.asarray(image.resize((size, size), Resampling.BILINEAR))
+
+
+def decode(data: bytes, most_pixels: int = MOST_PIXELS, upright: bool = False) -> Image:
+    """Decode a picture.
+
+    Parameters
+    ----------
+    data : bytes
+        A file's content.
+    most_pixels : int
+        The most pixels that are accepted.
+    upright : bool, default False
+        Whether to turn a photograph as the camera says; boxes in tables mean the pixels as stored.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Of mode RGB.
+
+    Raises
+    ------
+    DataError
+        If it is none, is broken or is larger; the caller names the file.
+    """
+    if not data:
+        raise DataError("is an empty file")
+    kind = next((kind for kind, start in KINDS.items() if data.startswith(start)), None)
+    if kind is None:
+        raise DataError(f"is not an image ({', '.join(KINDS)}); it begins with {data[:12]!r}")
+    try:
+        with _in_turn(kind in ("GIF", "WebP")):  # these take memory before they tell their size
+            opened, exif = _opened(kind, data, most_pixels)
+        width, height = opened.size
+        _check_pixels(width, height, most_pixels)
+        _check_speed(opened, data)
+        with _in_turn(width * height > _LARGE):
+            image = to_rgb(opened)
+            return _upright(image, exif or opened.info.get("exif")) if upright else image
+    except DataError:
+        raise
+    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, ...
+        reason = shown(str(error)) or type(error).__name__
+        raise DataError(f"is a broken {kind} image ({reason})") from error
 
 
 def to_rgb(image: Image) -> Image:
@@ -25,10 +142,197 @@ def to_rgb(image: Image) -> Image:
     -------
     PIL.Image.Image
         Of mode RGB.
-    """
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        from PIL.Image import fromarray
 
-        grey = np.asarray(image).astype(np.int64)
-        image = fromarray((grey >> 8 if grey.max(initial=0) > 255 else grey).astype(np.uint8))
-    return image.convert("RGB")
+    Raises
+    ------
+    DataError
+        If its pixels are floating-point numbers: nothing says which of them is white.
+    """
+    image.load()
+    if image.mode == "F":
+        raise DataError("has floating-point pixels; save it with 8 bits per colour")
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        image = _eight_bits(image)
+    image.info.pop("transparency", None)  # Pillow would warn that RGB cannot express it
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _eight_bits(image: Image) -> Image:
+    """Return greys of 16 bits as ones of 8, a strip at a time: copies are four times as large."""
+    from PIL.Image import fromarray
+
+    strip = max(_LARGE // image.width, 1)
+    starts = range(0, image.height, strip)
+    strips = [(0, y, image.width, min(y + strip, image.height)) for y in starts]
+    shift = 8 if any(np.asarray(image.crop(box)).max() > 255 for box in strips) else 0
+    grey = np.empty((image.height, image.width), np.uint8)
+    for box in strips:
+        grey[box[1] : box[3]] = np.asarray(image.crop(box)) >> shift
+    return fromarray(grey)
+
+
+def _opened(kind: str, data: bytes, most_pixels: int) -> tuple[Image, bytes]:
+    """Return what Pillow makes of a file's header, and the camera's notes if they were cut out."""
+    from PIL import (
+        BmpImagePlugin,
+        GifImagePlugin,
+        JpegImagePlugin,
+        PngImagePlugin,
+        PpmImagePlugin,
+        WebPImagePlugin,
+    )
+
+    exif = b""
+    if kind == "WebP":
+        _check_pixels(*_webp_size(data), min(most_pixels, _MOST_PIXELS_WEBP))
+    elif kind == "GIF":
+        check_size(len(data), _MOST_BYTES_GIF)
+    elif kind == "PPM":
+        _check_ppm(data)
+    elif kind == "PNG":
+        data = _bare_png(data)
+    elif kind == "JPEG":
+        data, exif = _bare_jpeg(data)
+    openers: dict[str, Callable[[io.BytesIO], Image]] = {
+        "BMP": BmpImagePlugin.BmpImageFile,
+        "GIF": GifImagePlugin.GifImageFile,
+        "JPEG": JpegImagePlugin.JpegImageFile,
+        "PNG": PngImagePlugin.PngImageFile,
+        "PPM": PpmImagePlugin.PpmImageFile,
+        "WebP": WebPImagePlugin.WebPImageFile,
+    }
+    return openers[kind](io.BytesIO(data)), exif
+
+
+def _check_pixels(width: int, height: int, most: int) -> None:
+    if width * height > most:
+        raise DataError(f"claims {width} x {height} pixels; more than {most:,} are refused")
+
+
+def _check_speed(opened: Image, data: bytes) -> None:
+    """Refuse what takes long to decode for its size."""
+    tiles = getattr(opened, "tile", None)  # what is to be decoded, by which decoder
+    decoder, pixels, size = tiles[0][0] if tiles else "", opened.width * opened.height, len(data)
+    most = _SLOW.get(decoder, size)
+    if size > most or (decoder in _SLOW and pixels > _LARGE):
+        raise DataError(
+            f"is of a rare kind ({decoder}) that is slow to read, with {size:,} bytes; more than "
+            f"{most:,} or {_LARGE:,} pixels are refused: save it as PNG"
+        )
+    scans = data.count(b"\xff\xda") if decoder == "jpeg" else 1
+    if scans > max(_MOST_SCANNED // pixels, 1):
+        raise DataError(f"has {scans:,} scans, too many for {pixels:,} pixels; save it as PNG")
+
+
+def _bare_png(data: bytes) -> bytes:
+    """Return a PNG without texts, profiles and animation: a kilobyte of them unpacks to 1 MB."""
+    if len(data) <= _SMALL and not any(word in data for word in _PNG_BURDENS):
+        return data
+    kept, place = [data[:8]], 8
+    for _ in range(_MOST_PARTS):
+        if place >= len(data):
+            return b"".join(kept)
+        end = place + 12 + int.from_bytes(data[place : place + 4], "big")
+        if data[place + 4 : place + 8] in _PNG_PARTS:
+            kept.append(data[place:end])
+        place = end
+    raise DataError(f"is a PNG of more than {_MOST_PARTS:,} chunks; refused")
+
+
+def _bare_jpeg(data: bytes) -> tuple[bytes, bytes]:
+    """Return a JPEG without what programs noted in it, and the camera's notes by themselves."""
+    if len(data) <= _SMALL and b"Exif\0" not in data:
+        return data, b""
+    kept, exif, place = [data[:2]], b"", 2
+    for _ in range(_MOST_PARTS):
+        if data[place] != 0xFF or (marker := data[place + 1]) == 0xDA:  # the pixels begin
+            return b"".join([*kept, data[place:]]), exif
+        end = place + 1 if marker == 0xFF else place + 2  # fill bytes; markers without content
+        if marker not in (0xFF, 0x01, *range(0xD0, 0xD9)):
+            end += int.from_bytes(data[place + 2 : place + 4], "big")
+        if marker == 0xE1 and not exif and data[place + 4 : place + 9] == b"Exif\0":
+            exif = data[place + 4 : end]
+        elif marker == 0xEE or not (0xE1 <= marker <= 0xEF or marker == 0xFE):
+            kept.append(data[place:end])  # Adobe's EE says what the colours are
+        place = end
+    raise DataError(f"is a JPEG of more than {_MOST_PARTS:,} segments; refused")
+
+
+def _check_ppm(data: bytes) -> None:
+    if data[1:2] not in b"123456":
+        raise DataError("is not a PPM image of the kinds P1 to P6")
+    if len(data) > _SMALL and not _PPM_HEADER.match(data[:_MOST_HEADER]):
+        raise DataError(f"is a PPM whose first {_MOST_HEADER:,} bytes are no header; refused")
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    kind = data[12:16]
+    if kind == b"VP8X":
+        return (
+            1 + int.from_bytes(data[24:27], "little"),
+            1 + int.from_bytes(data[27:30], "little"),
+        )
+    if kind == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return width & 0x3FFF, height & 0x3FFF
+    raise DataError("is a broken WebP image (no picture in it)")
+
+
+def _upright(image: Image, exif: object) -> Image:
+    """Turn a photograph as the camera's notes say, if they do."""
+    from PIL.Image import Transpose
+
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    turn = turns.get(_orientation(exif)) if isinstance(exif, bytes) else None
+    return image if turn is None else image.transpose(turn)
+
+
+def _orientation(exif: bytes) -> int:
+    """Read tag 0x0112 of the first directory of EXIF notes: 1 to 8; 1 if there is none."""
+    notes = exif.removeprefix(b"Exif\0\0")
+    order = {b"II": "<", b"MM": ">"}.get(notes[:2])
+    if order is None:
+        return 1
+    try:
+        (start,) = struct.unpack_from(f"{order}I", notes, 4)
+        (count,) = struct.unpack_from(f"{order}H", notes, start)
+        for i in range(count):
+            tag, kind, number, value = struct.unpack_from(f"{order}HHIH", notes, start + 2 + 12 * i)
+            if (tag, kind, number) == (0x0112, 3, 1):
+                return value
+    except struct.error:
+        pass  # broken notes are no reason to refuse a picture
+    return 1
+
+
+_turn = threading.Lock()
+
+
+@contextlib.contextmanager
+def _in_turn(needed: bool) -> Iterator[None]:
+    """Let one thread in at a time, if needed."""
+    if not needed:
+        yield
+        return
+    with _turn:
+        yield
+
+
+def _after_fork() -> None:
+    global _turn
+    _turn = threading.Lock()  # the thread that held it may not be in this process
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,5 +1,6 @@
 """Training, evaluation and prediction: the Estimator, its hooks, its checkpoints."""
 
+from minicnn.estimator._faults import replay
 from minicnn.estimator._interrupts import Interrupted
 from minicnn.estimator.checkpoint import (
     Checkpoint,
@@ -57,5 +58,6 @@ __all__ = [
     "newest_checkpoint",
     "newest_sound_checkpoint",
     "prune_checkpoints",
+    "replay",
     "save_checkpoint",
 ]

@@ -16,7 +16,8 @@ NAME = re.compile(r"step-(\d{8,})(?:\.(\d+))?")
 WEIGHTS, OPTIMIZER, ARRAYS = (f"{n}.safetensors" for n in ("weights", "optimizer", "arrays"))
 STATE = "state.json"
 _FORMAT, _VERSION = "minicnn checkpoint", 2
-_ARRAY = "__array__"  # marks where an array was taken out of the state
+ARRAY = "__array__"  # marks where an array was taken out of the state
+_MOST_LEVELS = 200  # of lists and dicts in one another: what reads them calls itself
 
 
 def to_files(
@@ -24,6 +25,7 @@ def to_files(
 ) -> dict[str, bytes]:
     """Return the files of a checkpoint."""
     arrays: dict[str, np.ndarray] = {}
+    _check_levels(state, "checkpoint: the state cannot be saved")
     rest = _take_out(state, "", arrays)
     files = {
         WEIGHTS: _files.arrays_to_bytes(weights),
@@ -49,6 +51,8 @@ def read_files(path: Path) -> dict[str, bytes]:
         raise CheckpointError(f"{path} is damaged: {path / _files.SUMS} is missing")
     files = {STATE: content}
     for name, digest in digests.items():
+        if Path(name).name != name:
+            raise CheckpointError(f"{path / STATE} lists {name!r}, which is no file of it")
         files[name] = _files.read_bytes(path / name)
         _files.check_sum(files[name], digest, path / name)
     return files
@@ -66,7 +70,19 @@ def head_of(path: Path, content: bytes) -> dict[str, Any]:
     match, step = NAME.fullmatch(path.name), head.get("step")
     if "state" not in head or type(step) is not int or (match and int(match[1]) != step):
         raise CheckpointError(f"{path} is damaged: {STATE} says it is of step {step!r}")
+    _check_levels(head["state"], f"{path / STATE} is damaged")
     return head
+
+
+def _check_levels(tree: Any, what: str) -> None:
+    left = [(tree, 0)]
+    while left:
+        at, level = left.pop()
+        if level > _MOST_LEVELS:
+            raise CheckpointError(f"{what}: it is more than {_MOST_LEVELS} levels deep")
+        if isinstance(at, dict | list | tuple):
+            inner = at.values() if isinstance(at, dict) else at
+            left += [(each, level + 1) for each in inner]
 
 
 def _take_out(tree: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
@@ -80,14 +96,15 @@ def _take_out(tree: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
     if not isinstance(tree, np.ndarray):
         return tree
     arrays[name] = tree
-    return {_ARRAY: name}
+    return {ARRAY: name}
 
 
 def put_back(tree: Any, arrays: dict[str, np.ndarray], path: Path) -> Any:
     if isinstance(tree, dict):
-        if set(tree) == {_ARRAY}:
-            if tree[_ARRAY] not in arrays:
-                raise CheckpointError(f"{path} is damaged: it has no array {tree[_ARRAY]!r}")
-            return arrays[tree[_ARRAY]]
+        if set(tree) == {ARRAY}:
+            name = tree[ARRAY]
+            if not isinstance(name, str) or name not in arrays:
+                raise CheckpointError(f"{path} is damaged: it has no array {name!r:.100}")
+            return arrays[name]
         return {k: put_back(v, arrays, path) for k, v in tree.items()}
     return [put_back(v, arrays, path) for v in tree] if isinstance(tree, list) else tree

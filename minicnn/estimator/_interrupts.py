@@ -16,6 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
+from minicnn.backend.forking import lost_openmp
+
 _NOTICE = b"\nfinishing this step; press Ctrl-C again to stop at once\n"
 _SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -69,6 +71,7 @@ class Interrupts:
         self.signal = int(signal.SIGINT)  # the first that came
         self._shielded = False
         self._before: dict[int, Any] = {}
+        self._process = os.getpid()
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -77,6 +80,8 @@ class Interrupts:
                 own = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
                 # Whatever handles Ctrl-C comes back afterwards; not where it is ignored, as in a
                 # job in the background. A program's own way with the others is left alone.
+                if number == signal.SIGTERM and lost_openmp():
+                    continue  # Numba ends this process by it, and goes on with nothing otherwise
                 if before is own or (number == signal.SIGINT and callable(before)):
                     self._before[number] = before
                     signal.signal(number, self._handle)
@@ -96,6 +101,10 @@ class Interrupts:
             self._shielded = before
 
     def _handle(self, number: int, _: FrameType | None) -> None:
+        if self._process != os.getpid():  # a child that was forked meanwhile ends as any other
+            signal.signal(number, self._before[number])
+            signal.raise_signal(number)
+            return
         self.count += 1
         if self.count == 1:
             self.signal = number

@@ -18,6 +18,7 @@ from minicnn.errors import CheckpointError, CheckpointWarning
 
 NAME = ".lock"
 _BUSY = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
+_TRIES, _PAUSE = 5, 0.02  # how often to ask, after so many seconds
 _held: weakref.WeakSet[FolderLock] = weakref.WeakSet()
 
 
@@ -72,7 +73,7 @@ class FolderLock:
                 f"cannot write to {self.folder}: {error.strerror or error}; give another model_dir"
             ) from error
         try:
-            _lock(file)
+            _lock_soon(file)
         except OSError as error:
             if error.errno in _BUSY:
                 who = holder_of(self.folder)
@@ -119,6 +120,18 @@ def holder_of(folder: Path) -> str:
 def _open(path: Path) -> int:
     # Neither truncated, for another process may have signed it, nor followed to another place
     return os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
+
+
+def _lock_soon(file: Any) -> None:
+    """Lock a file, at once or after those have let it go who only ask whether it is locked."""
+    for left in reversed(range(_TRIES)):
+        try:
+            _lock(file)
+            return
+        except OSError as error:
+            if not left or error.errno not in _BUSY:
+                raise
+            time.sleep(_PAUSE)
 
 
 if sys.platform == "win32":

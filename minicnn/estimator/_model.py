@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ from minicnn.autograd import no_grad
 from minicnn.errors import ConfigError
 from minicnn.estimator.spec import EstimatorSpec, Mode
 from minicnn.metrics import Metric
+from minicnn.nn._calls import observed_by
 
 ModelFn = Callable[[Any, Any, Mode, dict[str, Any]], EstimatorSpec]
 
@@ -30,6 +30,7 @@ class Model:
         self.module: nn.Module = self._new_scope() if module is None else module
         self._waiting: Mapping[str, np.ndarray] | None = None
         self._fresh = True  # whether no weights were ever loaded
+        self._done: set[Mode] = set()  # for which the function was called
 
     def _new_scope(self) -> nn.Scope:
         with nn.seed(self._seed):
@@ -42,7 +43,12 @@ class Model:
             spec = self._function(features, labels, mode, self._params)
         if not isinstance(spec, EstimatorSpec):
             raise ConfigError(f"model_fn: returned {spec!r}; it must return an EstimatorSpec")
+        self._done.add(mode)
         return spec.checked_for(mode)
+
+    def is_new_to(self, mode: Mode) -> bool:
+        """Tell whether a call may make layers, or load weights: only one thread may do it."""
+        return self._waiting is not None or mode not in self._done
 
     @contextlib.contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -61,8 +67,8 @@ class Model:
         """
         if self._waiting is None:
             return
-        with self.evaluating(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # moving averages are loaded only now
+        # Observed layers call no hooks, and do not warn of moving averages that are not loaded yet.
+        with self.evaluating(), observed_by(lambda module, inputs: lambda output: None):
             self.call(features, labels, mode, step)
         if mode is Mode.TRAIN or not self._owns:
             self.module.load_state_dict(self._waiting)
@@ -93,10 +99,21 @@ class Model:
             return set()
         return {name for name, _ in pairs}
 
-    def forget(self) -> None:
+    def forget(self) -> bool:
         """Drop all layers made so far, if they are this model's own and hold nothing of value."""
-        if self._owns and self._fresh:
-            self.module = self._new_scope()
+        if not (self._owns and self._fresh):
+            return False
+        self.module = self._new_scope()
+        self._done.clear()
+        return True
+
+    def apart(self, seed: int) -> Model:
+        """Return a model of the same function, with its own layers to be made anew from a seed."""
+        other = copy.copy(self)
+        other._seed, other._done = seed, set()
+        if other._owns:
+            other.module, other._waiting, other._fresh = other._new_scope(), None, True
+        return other
 
     def parameters(self) -> list[tuple[str, nn.Parameter]]:
         """Return the names and the parameters; none before the layers exist."""

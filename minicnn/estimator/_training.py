@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn.autograd import Tensor
-from minicnn.errors import CheckpointError, ConfigError, MinicnnError
+from minicnn.errors import CheckpointError, ConfigError, GradientError, MinicnnError
 from minicnn.estimator._captured import CapturedTraining
 from minicnn.estimator._input import as_tensors, count_examples, split
 from minicnn.estimator._interrupts import Interrupted, Interrupts
 from minicnn.estimator.hook import Hook, RunContext, hook_keys
+from minicnn.estimator.nan_guard import NumberCheck
 from minicnn.estimator.spec import EstimatorSpec, Mode
 from minicnn.metrics import Metric
 from minicnn.optim import Optimizer
@@ -47,6 +48,7 @@ class TrainingRun:
             examples=estimator.examples,
             hooks=hooks,
         )
+        self._numbers = NumberCheck(self.context)
         self._begun: list[Hook] = []
         self._moving: list[tuple[Tensor, Any]] = []
         self._scaling: dict[str, float] | None = None  # the loss scaler's state, likewise
@@ -89,16 +91,33 @@ class TrainingRun:
             except BaseException:
                 self.estimator.input.load_state_dict(position)  # no step has had a batch since
                 raise
-            try:
-                self._compute(element)
-                self._update()
-            except BaseException:
-                self._undo(position)
-                raise
+            with self.estimator.turns.changing():
+                self._do_step(element, position)
             self._call_all("after_step")
             if self.context.save_requested:
                 self.context.save_requested = False
                 self._save()
+
+    def _do_step(self, element: Any, position: dict[str, Any]) -> None:
+        """Do all of a step, or nothing; the batch at which numbers broke is saved."""
+        try:
+            self._compute(element)
+            self._update()
+        except BaseException as error:
+            self._undo(position)
+            self._keep_batch(error, undone=True)
+            if isinstance(error, MinicnnError):
+                error.add_note(f"minicnn: this was in step {self.estimator.step + 1}")
+            raise
+        try:
+            self._numbers.after_update()
+        except GradientError as error:
+            self._keep_batch(error, undone=False)
+            raise
+
+    def _keep_batch(self, error: BaseException, undone: bool) -> None:
+        with self.interrupts.shield():
+            self._numbers.keep(error, undone)
 
     def _reached_end(self) -> bool:
         if self.context.stop_reason is not None:
@@ -143,9 +162,10 @@ class TrainingRun:
         else:
             self._compute_now()
         if scaler is not None and estimator.optimizer is not None:
-            scaler.unscale(p for _, p in estimator.optimizer.named_params)
+            self._numbers.unscale(scaler)
         for hook in self.hooks:
             hook.before_update(context)
+        self._numbers.before_update()
 
     def _compute_now(self) -> None:
         """Compute loss and gradients, one kernel after the other."""
@@ -238,8 +258,8 @@ class TrainingRun:
             self._step.undo()
         if self.estimator.loss_scaler is not None and self._scaling is not None:
             self.estimator.loss_scaler.load_state_dict(self._scaling)
-        if self.estimator.step == 0 and self.estimator.optimizer is None:
-            self.estimator.model.forget()
+        if self.estimator.step == 0 and self.estimator.model.forget():
+            self.estimator.optimizer, self.estimator.buffers = None, []
         self.estimator.input.load_state_dict(position)
 
     def _call_all(self, name: str) -> None:
@@ -256,6 +276,8 @@ class TrainingRun:
     def _save(self) -> Path | None:
         estimator = self.estimator
         self._captured.check()
+        if estimator.unsaved:
+            self._numbers.before_save()
         estimator.hook_states = {
             **estimator.hook_states,
             **{k: h.state_dict() for k, h in zip(hook_keys(self.hooks), self.hooks, strict=True)},
@@ -278,6 +300,8 @@ class TrainingRun:
         saved, trouble = None, ""
         if not self._whole:
             trouble = "its update was cut off"
+        elif self._numbers.spoilt:
+            trouble = "its weights are not finite"
         elif not isinstance(failure, CheckpointError):
             try:
                 saved = self._save()
@@ -297,9 +321,11 @@ class TrainingRun:
 
 
 def _joined(first: BaseException | None, second: BaseException) -> BaseException:
-    """Return the first failure, which mentions the second."""
+    """Return the first failure, which mentions the second if that is another."""
     if first is None:
         return second
+    if str(first) == str(second):
+        return first
     first.add_note(f"minicnn: then came {type(second).__name__}: {second}")
     return first
 

@@ -73,33 +73,41 @@ class ValidationHook(Hook):
         self.input_fn, self.name, self.at_end = input_fn, name, at_end
         self.every = check_every("ValidationHook", every)
         self.results: dict[str, Any] | None = None
-        self._last = -1
+        self._last, self._owed = -1, False
 
     def after_step(self, context: RunContext) -> None:
         """Evaluate if it is time."""
         if context.step % self.every == 0:
             self._evaluate(context)
 
-    def before_end(self, context: RunContext) -> None:
-        """Evaluate the last step."""
-        if self.at_end and context.step > context.first_step and self._last != context.step:
+    def before_step(self, context: RunContext) -> None:
+        """Evaluate now, if the run was stopped in the middle of it."""
+        if self._owed:
             self._evaluate(context)
 
+    def before_end(self, context: RunContext) -> None:
+        """Evaluate the last step, in whatever call of `train` it was done."""
+        last = self.at_end and context.step > 0 and self._last != context.step
+        if self._owed or last:
+            self._evaluate(context)
+            context.estimator.unsaved = True  # the checkpoint of this step may know nothing of it
+
     def state_dict(self) -> dict[str, Any]:
-        """Return which step was evaluated last."""
-        return {"last": self._last}
+        """Return which step was evaluated last, and whether one could not be."""
+        return {"last": self._last, "owed": self._owed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on after that step."""
-        self._last = state["last"]
+        self._last, self._owed = state["last"], state.get("owed", False)
 
     def _evaluate(self, context: RunContext) -> None:
-        self._last = context.step
+        self._owed = True
         self.results = context.evaluate(self.input_fn, self.name)
+        self._last, self._owed = context.step, False
 
 
 class _BestHook(Hook):
-    """A hook that knows the best evaluation so far; NaN is never the best."""
+    """A hook that knows the best evaluation so far; NaN or an infinity is never the best."""
 
     def _watch(self, metric: str, mode: str, min_change: float, name: str) -> None:
         """Begin with a metric and what is good of it."""
@@ -123,7 +131,8 @@ class _BestHook(Hook):
             )
         value = float(results[self.metric])
         gain = self._sign * (value - self.best)
-        better = gain > self.min_change or (math.isnan(self.best) and not math.isnan(value))
+        first = math.isnan(self.best)
+        better = math.isfinite(value) and (first or gain > self.min_change)
         if better:
             self.best, self.best_step = value, step
         return better

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -11,6 +12,7 @@ import numpy as np
 
 from minicnn import nn
 from minicnn.autograd import Tensor
+from minicnn.backend import forking
 from minicnn.backend.device import get_device, on_device
 from minicnn.errors import ConfigError, GradientError, ShapeError
 from minicnn.estimator import _settings
@@ -23,7 +25,9 @@ from minicnn.estimator._model import (
 )
 from minicnn.estimator._precision import computing_in
 from minicnn.estimator._run_folder import RunFolder
+from minicnn.estimator._run_state import check_run_state
 from minicnn.estimator._training import TrainingRun
+from minicnn.estimator._turns import Turns
 from minicnn.estimator.control_hooks import CheckpointHook
 from minicnn.estimator.export import read_weights, save_export
 from minicnn.estimator.hook import Hook, RunContext
@@ -40,6 +44,13 @@ class Estimator:
     It owns the model's weights, the optimiser, the position in the training input and the step
     counter. `train` called twice goes on; what `model_dir` holds is gone on with as well, so that
     a run that was killed and started again ends with the same bits as one that was not.
+
+    Several threads may call `predict`, `evaluate` and `export` at once, also while another one
+    trains: each batch is computed with the weights as they are between two steps, and waits for
+    the end of a step that is being done. So a hook must not wait, in `before_step` or
+    `before_update`, for another thread that predicts. To `train`, `save` and `load_weights` is
+    for one thread at a time. A process that is forked has a copy of all this, to use as it likes;
+    it cannot write to `model_dir` while the parent trains there.
 
     Parameters
     ----------
@@ -118,6 +129,7 @@ class Estimator:
                     self.device = next((t.device for t in module.parameters()), "cpu")
             module.to(self.device)
         self.model = Model(model_fn, self.params, module, self.config.seed)
+        self.turns = Turns()
         self.input = TrainingInput(self.device)
         self.optimizer: Optimizer | None = None
         self.step = self.examples = 0
@@ -243,14 +255,21 @@ class Estimator:
             process trains in `model_dir`.
         ConfigError
             If an argument makes no sense, or the input is empty.
+        GradientError
+            If a loss, a gradient or a weight is not finite: see ``RunConfig.check_numbers``.
         """
         for name, value in (("steps", steps), ("max_steps", max_steps)):
             if value is not None and (type(value) is not int or value < 0):
                 raise ConfigError(f"train: {name} is {value!r}; give a whole number from 0 up")
         ends = [None if steps is None else self.step + steps, max_steps]
         stop_at = min((end for end in ends if end is not None), default=None)
+        if forking.lost_openmp():
+            warnings.warn(f"train: {forking.ADVICE}", RuntimeWarning, stacklevel=2)
         alike = capturing.alike(self.config.cuda_graph)  # also steps that are not captured
-        with self.locked(), on_device(self.device), computing_in(self.config.precision), alike:
+        with (
+            self.turns.training(), self.locked(), on_device(self.device),
+            computing_in(self.config.precision), alike,
+        ):  # fmt: skip
             self.input.open(input_fn)
             TrainingRun(self, self._with_own_hooks(hooks), stop_at).run()
         return self
@@ -289,7 +308,7 @@ class Estimator:
         loss, totals, examples = Mean(), dict[str, Metric](), 0
         with self.model.evaluating():
             for features, labels in batches("evaluate", input_fn, steps):
-                with on_device(self.device), computing_in(self.config.precision):
+                with self._using(Mode.EVAL):
                     spec = self._apply(features, labels, Mode.EVAL)
                 size = count_examples(features)
                 examples += size
@@ -326,8 +345,7 @@ class Estimator:
             If a prediction has not one row for each example.
         """
         for features, _ in batches("predict", input_fn, None):
-            within = computing_in(self.config.precision)
-            with on_device(self.device), within, self.model.evaluating():
+            with self._using(Mode.PREDICT), self.model.evaluating():
                 found = self._apply(features, None, Mode.PREDICT).predictions
             found = found if isinstance(found, dict) else {"predictions": found}
             rows = {k: v.numpy() if isinstance(v, Tensor) else v for k, v in found.items()}
@@ -360,6 +378,7 @@ class Estimator:
         """
         if self._folder is None:
             raise ConfigError("save: the RunConfig has no model_dir to save to")
+        self.turns.refuse_others("save")
         optimizer = self.optimizer_state or {}
         if self.optimizer is not None:
             optimizer = self.optimizer.state_dict()
@@ -415,8 +434,11 @@ class Estimator:
         CheckpointError
             If they do not fit; the message lists all differences.
         """
-        self.model.load(read_weights(source))
-        self.unsaved = True
+        weights = read_weights(source)
+        self.turns.refuse_others("load_weights")
+        with self.turns.changing():
+            self.model.load(weights)
+            self.unsaved = True
         return self
 
     def export(self, path: str | Path, overwrite: bool = False) -> Path:
@@ -441,11 +463,13 @@ class Estimator:
         CheckpointError
             If it cannot be written.
         """
-        config = {**self._settings, "step": self.step}
-        return save_export(path, self.model.weights(), config, overwrite)
+        with self.turns.reading():
+            config, weights = {**self._settings, "step": self.step}, self.model.weights()
+        return save_export(path, weights, config, overwrite)
 
     def restart_input(self) -> None:
         """Let the next call of `train` begin its input from the beginning: say, another one."""
+        self.turns.refuse_others("restart_input")
         self.input.close()
         self.input = TrainingInput(self.device)
 
@@ -464,6 +488,7 @@ class Estimator:
         saved = None if self._folder is None else self._folder.open(self.config.resume)
         if saved is None:
             return
+        check_run_state(saved)
         before = {name: saved.state[name] for name in self._settings}
         _settings.check_same(before, self._settings, saved.path.parent.parent)
         self.model.load(saved.weights)
@@ -483,6 +508,14 @@ class Estimator:
         if self.model_dir is not None and self.config.save_every:
             all_hooks.append(CheckpointHook(self.config.save_every))
         return all_hooks
+
+    @contextlib.contextmanager
+    def _using(self, mode: Mode) -> Iterator[None]:
+        """Use the model for a batch, inside a ``with`` block."""
+        # The first batch of a kind makes layers, and loads weights that wait for them.
+        turn = self.turns.changing() if self.model.is_new_to(mode) else self.turns.reading()
+        with turn, on_device(self.device), computing_in(self.config.precision):
+            yield
 
     def _apply(self, features: Any, labels: Any, mode: Mode) -> Any:
         features, labels = as_tensors((features, labels), self.device)

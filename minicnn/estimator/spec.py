@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -130,6 +131,14 @@ class RunConfig:
         is done as ever, after one warning that says why. Loss and metrics are computed when a hook
         asks for them; then, or before a checkpoint, is told what an op refused, such as a label
         that is no class. On the CPU this changes nothing.
+    check_numbers : int, "auto" or None, default "auto"
+        Look in every n-th step for NaN and infinity in loss, gradients, moving averages and
+        weights: a step that would break them is not done, the error names where it began (see
+        `NaNGuard`), and the batch is saved in ``faults`` in `model_dir` for
+        `minicnn.estimator.replay`. "auto" looks in every step on the CPU; on a GPU, which has to
+        wait for it, in every 50th, and the error says between which steps it arose. Before a
+        checkpoint all is looked at besides. None looks at nothing but what is saved: weights that
+        are not finite never are.
     resume : bool or "auto", default "auto"
         What to do about checkpoints in `model_dir`. "auto" goes on from the newest if there is
         one, if it was saved with the same params and seed (else it is an error). True demands
@@ -152,10 +161,13 @@ class RunConfig:
     resume: bool | str = "auto"
     precision: str | None = None
     cuda_graph: bool = False
+    check_numbers: int | str | None = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("save_every", "keep", "log_every"):
+        for name in ("save_every", "keep", "log_every", "check_numbers"):
             value = getattr(self, name)
+            if name == "check_numbers" and value == "auto":
+                continue
             if value is not None and (type(value) is not int or value < 1):
                 raise ConfigError(
                     f"RunConfig: {name} is {value!r}; give a whole number above 0, or None"
@@ -175,4 +187,6 @@ class RunConfig:
         if self.device is not None:
             check_device(self.device)
         if self.model_dir is not None:
+            if not isinstance(self.model_dir, str | os.PathLike):
+                raise ConfigError(f"RunConfig: model_dir is {self.model_dir!r}; give a path")
             object.__setattr__(self, "model_dir", Path(self.model_dir))

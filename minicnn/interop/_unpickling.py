@@ -1,19 +1,21 @@
 """Reading a pickle that may only hold tensors and plain data.
 
 A pickle is a program for a small machine, and one of its instructions calls any function
-of any module with any arguments.  This machine knows six names, those that PyTorch writes
-for tensors, gives each a harmless stand-in, and refuses the rest before anything is run.
+of any module with any arguments.  The machine here has the instructions that put plain data
+together, and knows six names, those that PyTorch writes for tensors: each is a harmless
+stand-in.  The rest is refused.  Python's own machine would do too much even of the plain
+instructions: a key of tuples in tuples keeps it busy for years.
 """
 
 from __future__ import annotations
 
-import io
-import mmap
 import pickle
 import pickletools
+import reprlib
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
+from minicnn.data.reading import shown
 from minicnn.errors import CheckpointError
 
 # How PyTorch names the memory of its tensors, and NumPy's name for such elements.  NumPy has no
@@ -23,16 +25,12 @@ ELEMENTS = {
     "LongStorage": "i8", "IntStorage": "i4", "ShortStorage": "i2", "CharStorage": "i1",
     "ByteStorage": "u1", "BoolStorage": "?",
 }  # fmt: skip
-# The instructions that PyTorch's pickles are written with, in protocols 2 to 4.  Among those that
-# are left out are all that make objects of classes.
-_INSTRUCTIONS = {
-    "PROTO", "FRAME", "STOP", "MARK", "POP", "NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1",
-    "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE", "BINSTRING",
-    "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "EMPTY_DICT", "EMPTY_LIST", "EMPTY_TUPLE",
-    "EMPTY_SET", "ADDITEMS", "APPEND", "APPENDS", "SETITEM", "SETITEMS", "TUPLE", "TUPLE1",
-    "TUPLE2", "TUPLE3", "BINPUT", "LONG_BINPUT", "MEMOIZE", "BINGET", "LONG_BINGET", "GLOBAL",
-    "STACK_GLOBAL", "REDUCE", "BUILD", "BINPERSID",
-}  # fmt: skip
+_MOST_MEMORY = 256 * 2**20  # bytes that the objects of a pickle may take, about; see _PRICES
+_LONGEST = 64 * 2**20  # bytes of a pickle; one of 10,000 tensors has 2 MB
+_LONGEST_NAME = 1000  # of what GLOBAL asks for
+_MOST_AXES = 32
+_LARGEST_KEY = 2**53  # numbers that are keys: Python looks up larger ones slowly if they are chosen
+_PLAIN = (str, int, float, bool, bytes, type(None))
 
 
 class Storage(NamedTuple):
@@ -70,8 +68,11 @@ class _Rebuild(_StandIn):
             not isinstance(storage, Storage)
             or any(type(n) is not int or n < 0 for n in numbers)
             or len(shape) != len(strides)
+            or len(shape) > _MOST_AXES
         ):
-            raise pickle.UnpicklingError(f"a tensor of shape {shape!r} and strides {strides!r}")
+            raise pickle.UnpicklingError(
+                f"a tensor of shape {reprlib.repr(shape)} and strides {reprlib.repr(strides)}"
+            )
         return Pending(storage, offset, shape, strides)
 
 
@@ -98,12 +99,9 @@ class _OrderedDict(_StandIn):
 
 
 class _Dict(dict[Any, Any]):
-    """A dict that does not take the attributes which state dicts carry (their `_metadata`)."""
+    """An OrderedDict; the attributes that state dicts carry (their `_metadata`) are forgotten."""
 
     __slots__ = ()
-
-    def __setstate__(self, state: Any) -> None:
-        """Forget it: an attribute could hide a method."""
 
 
 class _Size(_StandIn):
@@ -137,7 +135,7 @@ _TYPES = {
 }  # fmt: skip
 
 
-def unpickle(stream: io.BytesIO | mmap.mmap, source: str) -> Any:
+def unpickle(stream: BinaryIO, source: str) -> Any:
     """Run the next pickle of a stream; return dicts, lists, numbers, text and `Pending` tensors.
 
     Raises
@@ -145,72 +143,230 @@ def unpickle(stream: io.BytesIO | mmap.mmap, source: str) -> Any:
     CheckpointError
         If it names or does anything that a file of tensors has no need of, or is damaged.
     """
-    start = stream.tell()
-    _inspect(stream, source)
-    end = stream.tell()
-    stream.seek(start)
-    program = stream.read(end - start)
     try:
-        return _Machine(io.BytesIO(program), encoding="utf-8").load()
+        return _Machine().run(_Window(stream))
     except CheckpointError as error:
         raise CheckpointError(f"{source}: {error}") from None
-    except Exception as error:  # whatever a damaged or hostile program runs into
+    except (ValueError, UnicodeError) as error:  # of pickletools: what it reads is no pickle
         raise CheckpointError(
-            f"{source}: its pickle is damaged or hostile ({type(error).__name__}: {error}); "
+            f"{source}: its pickle is damaged or cut off ({shown(str(error))})"
+        ) from None
+    except (pickle.UnpicklingError, IndexError, KeyError, TypeError) as error:
+        kind = "" if isinstance(error, pickle.UnpicklingError) else f"{type(error).__name__}: "
+        raise CheckpointError(
+            f"{source}: its pickle is damaged or hostile ({kind}{shown(str(error))}); "
             "nothing of it was used"
         ) from None
 
 
-def _inspect(stream: Any, source: str) -> None:
-    """Read a program without running it, and refuse what no file of tensors needs."""
-    try:
-        for number, (instruction, given, _) in enumerate(pickletools.genops(stream)):
-            name, argument = instruction.name, cast(Any, given)
-            if name not in _INSTRUCTIONS:
-                raise CheckpointError(
-                    f"{source}: its pickle uses the instruction {name}, which no file of tensors "
-                    "needs; nothing of it was run. Save model.state_dict() with torch.save"
-                )
-            # The machine makes room for all slots below the one that is written.
-            if name in ("BINPUT", "LONG_BINPUT") and argument > number:
-                raise CheckpointError(f"{source}: its pickle writes to slot {argument}: damaged")
-            if name == "GLOBAL":
-                _known(argument.replace(" ", "."), source)
-    except ValueError as error:
-        if isinstance(error, CheckpointError):
-            raise
-        raise CheckpointError(f"{source}: its pickle is damaged or cut off ({error})") from None
+class _Window:
+    """What pickletools may see of a stream: no more than a pickle can have."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream, self._left = stream, _LONGEST
+        self.tell = stream.tell
+
+    def read(self, count: int) -> bytes:
+        self._left -= count
+        if self._left < 0:
+            raise CheckpointError(f"its pickle has more than {_LONGEST:,} bytes: hostile")
+        return self._stream.read(count)
+
+    def readline(self) -> bytes:
+        line = self._stream.readline(_LONGEST_NAME)
+        self._left -= len(line)
+        return line
 
 
-def _known(name: str, source: str = "") -> Any:
+def _known(name: str) -> Any:
     """Return what stands for a name in a pickle, or refuse it."""
     if name in _NAMES:
         return _NAMES[name]()
     package, _, kind = name.rpartition(".")
     if package == "torch" and (kind in ELEMENTS or kind in _TYPES):
         return _Name(kind)
-    where = f"{source}: " if source else ""
     raise CheckpointError(
-        f"{where}its pickle names {name!r}, and only tensors are read: unpickling anything else "
+        f"its pickle names {shown(name)!r}, and only tensors are read: unpickling anything else "
         "may run a stranger's code. If you trust the file, load it with PyTorch and save "
         "model.state_dict() alone, best as safetensors"
     )
 
 
-class _Machine(pickle.Unpickler):
-    """Python's own unpickler, with nothing to call but the stand-ins."""
+def _stored(pid: Any) -> Storage:
+    """Return the storage that a reference is about."""
+    if type(pid) is not tuple or len(pid) not in (5, 6) or pid[0] != "storage":
+        raise pickle.UnpicklingError(f"a reference to {reprlib.repr(pid)}, which is no storage")
+    _, elements, key, _, count, *view = pid
+    if view not in ([], [None]):
+        raise pickle.UnpicklingError("a storage that is a view of another one")
+    if not isinstance(elements, _Name) or elements not in ELEMENTS:
+        raise pickle.UnpicklingError(f"a storage of type {reprlib.repr(elements)}")
+    if type(key) is not str or type(count) is not int or count < 0:
+        raise pickle.UnpicklingError(
+            f"a storage {reprlib.repr(key)} of {reprlib.repr(count)} elements"
+        )
+    return Storage(key, ELEMENTS[elements], count)
 
-    def find_class(self, module: str, name: str) -> Any:
-        return _known(f"{module}.{name}")
 
-    def persistent_load(self, pid: Any) -> Storage:
-        if not isinstance(pid, tuple) or len(pid) not in (5, 6) or pid[0] != "storage":
-            raise pickle.UnpicklingError(f"a reference to {pid!r}, which is no storage")
-        _, elements, key, _, count, *view = pid
-        if view not in ([], [None]):
-            raise pickle.UnpicklingError("a storage that is a view of another one")
-        if not isinstance(elements, _Name) or elements not in ELEMENTS:
-            raise pickle.UnpicklingError(f"a storage of type {elements!r}")
-        if not isinstance(key, str) or type(count) is not int or count < 0:
-            raise pickle.UnpicklingError(f"a storage {key!r} of {count!r} elements")
-        return Storage(key, ELEMENTS[elements], count)
+class _Machine:
+    """Runs a program: a stack, marks in it, and a memory of numbered slots."""
+
+    def __init__(self) -> None:
+        self.stack: list[Any] = []
+        self.marks: list[int] = []
+        self.slots: dict[int, Any] = {}
+
+    def run(self, stream: _Window) -> Any:
+        """Return what the program makes."""
+        memory = 0
+        for number, (instruction, given, _) in enumerate(pickletools.genops(cast(Any, stream))):
+            name, argument = instruction.name, cast(Any, given)
+            if name == "STOP":
+                return self.pop()
+            do = _INSTRUCTIONS.get(name)
+            if do is None:
+                raise CheckpointError(
+                    f"its pickle uses the instruction {name}, which no file of tensors needs; "
+                    "nothing of it was run. Save model.state_dict() with torch.save"
+                )
+            memory += _PRICES.get(name, _PRICE)
+            if memory > _MOST_MEMORY:
+                raise CheckpointError(
+                    f"its pickle makes more than {_MOST_MEMORY // 2**20} MiB of objects: hostile"
+                )
+            if name in ("BINPUT", "LONG_BINPUT") and argument > number:
+                raise CheckpointError(f"its pickle writes to slot {argument}: damaged")
+            do(self, argument)
+        raise pickle.UnpicklingError("it has no end")
+
+    def pop(self) -> Any:
+        """Take the topmost value, but no mark."""
+        if self.marks and self.marks[-1] >= len(self.stack):
+            raise pickle.UnpicklingError("a mark where a value is needed")
+        return self.stack.pop()
+
+    def since_mark(self) -> list[Any]:
+        """Take all that is above the last mark."""
+        start = self.marks.pop()
+        values = self.stack[start:]
+        del self.stack[start:]
+        return values
+
+    def top(self, *kinds: type) -> Any:
+        """Return the topmost value, which is to be filled."""
+        marked = self.marks and self.marks[-1] >= len(self.stack)
+        if marked or type(self.stack[-1]) not in kinds:
+            raise pickle.UnpicklingError(f"no {kinds[0].__name__} where one is filled")
+        return self.stack[-1]
+
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
+
+    def nothing(self, _: Any) -> None:
+        """Skip what only helps other machines."""
+
+    def mark(self, _: Any) -> None:
+        self.marks.append(len(self.stack))
+
+    def drop(self, _: Any) -> None:
+        if self.marks and self.marks[-1] == len(self.stack):
+            self.marks.pop()
+        else:
+            self.stack.pop()
+
+    def text(self, value: str) -> None:
+        """Push a string of Python 2, which pickletools takes for Latin-1."""
+        self.push(value.encode("latin-1").decode("utf-8"))
+
+    def extend(self, values: list[Any]) -> None:
+        self.top(list).extend(values)
+
+    def add(self, values: list[Any]) -> None:
+        self.top(set).update(map(_as_key, values))
+
+    def fill(self, values: list[Any]) -> None:
+        if len(values) % 2:
+            raise pickle.UnpicklingError("a key without a value")
+        keys = map(_as_key, values[::2])
+        self.top(dict, _Dict).update(zip(keys, values[1::2], strict=True))
+
+    def join(self, count: int) -> None:
+        values = [self.pop() for _ in range(count)]
+        self.push(tuple(reversed(values)))
+
+    def put(self, slot: int | None) -> None:
+        self.slots[len(self.slots) if slot is None else slot] = self.stack[-1]
+
+    def name(self) -> None:
+        attribute, module = self.pop(), self.pop()
+        if type(attribute) is not str or type(module) is not str:
+            raise pickle.UnpicklingError("a name that is no text")
+        self.push(_known(f"{module}.{attribute}"))
+
+    def call(self) -> None:
+        given, function = self.pop(), self.pop()
+        if not isinstance(function, _StandIn) or type(given) is not tuple:
+            raise pickle.UnpicklingError(f"a call of {reprlib.repr(function)}")
+        self.push(cast(Any, function)(*given))
+
+    def forget_state(self, _: Any) -> None:
+        """Take the attributes of an OrderedDict away: one could hide a method."""
+        self.pop()
+        self.top(_Dict)
+
+
+def _as_key(value: Any) -> Any:
+    """Return what can be looked up quickly, whoever made it."""
+    if type(value) is tuple and len(value) <= 8:
+        for part in value:
+            _as_plain_key(part)
+        return value
+    return _as_plain_key(value)
+
+
+def _as_plain_key(value: Any) -> Any:
+    plain = type(value) in _PLAIN or isinstance(value, _Name)
+    if plain and (type(value) is not int or abs(value) <= _LARGEST_KEY):
+        return value
+    raise pickle.UnpicklingError(f"{reprlib.repr(value)} as a key")
+
+
+_Do = Callable[[_Machine, Any], None]
+# The instructions that PyTorch's pickles are written with, in protocols 2 to 4.  Among those that
+# are left out are all that make objects of classes.
+_INSTRUCTIONS: dict[str, _Do] = {
+    **dict.fromkeys(("PROTO", "FRAME"), _Machine.nothing),
+    **dict.fromkeys(
+        ("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE",
+         "BINBYTES", "SHORT_BINBYTES"), _Machine.push
+    ),
+    **dict.fromkeys(("BINSTRING", "SHORT_BINSTRING"), _Machine.text),
+    **dict.fromkeys(("BINPUT", "LONG_BINPUT", "MEMOIZE"), _Machine.put),
+    **dict.fromkeys(("BINGET", "LONG_BINGET"), lambda m, slot: m.push(m.slots[slot])),
+    "MARK": _Machine.mark,
+    "POP": _Machine.drop,
+    "NONE": lambda m, _: m.push(None),
+    "NEWTRUE": lambda m, _: m.push(True),
+    "NEWFALSE": lambda m, _: m.push(False),
+    "EMPTY_DICT": lambda m, _: m.push({}),
+    "EMPTY_LIST": lambda m, _: m.push([]),
+    "EMPTY_TUPLE": lambda m, _: m.push(()),
+    "EMPTY_SET": lambda m, _: m.push(set()),
+    "APPEND": lambda m, _: m.extend([m.pop()]),
+    "APPENDS": lambda m, _: m.extend(m.since_mark()),
+    "ADDITEMS": lambda m, _: m.add(m.since_mark()),
+    "SETITEM": lambda m, _: m.fill([m.pop(), m.pop()][::-1]),
+    "SETITEMS": lambda m, _: m.fill(m.since_mark()),
+    "TUPLE": lambda m, _: m.push(tuple(m.since_mark())),
+    "TUPLE1": lambda m, _: m.join(1),
+    "TUPLE2": lambda m, _: m.join(2),
+    "TUPLE3": lambda m, _: m.join(3),
+    "GLOBAL": lambda m, name: m.push(_known(name.replace(" ", "."))),
+    "STACK_GLOBAL": lambda m, _: m.name(),
+    "REDUCE": lambda m, _: m.call(),
+    "BUILD": _Machine.forget_state,
+    "BINPERSID": lambda m, _: m.push(_stored(m.pop())),
+}  # fmt: skip
+# What an instruction's value takes, in bytes, beyond those that stand in the file itself
+_PRICE = 96
+_PRICES = {"EMPTY_SET": 256, "EMPTY_DICT": 256, "REDUCE": 256, "MARK": 40}

@@ -8,26 +8,32 @@ from __future__ import annotations
 
 import io
 import math
-import mmap
+import os
+import reprlib
 import struct
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
-from minicnn.errors import CheckpointError, ConfigError
+from minicnn.data.reading import open_regular, shown
+from minicnn.errors import CheckpointError, ConfigError, DataError
+from minicnn.interop._safetensors import widen_bfloat16
 from minicnn.interop._unpickling import Pending, Storage, unpickle
 
 _OLD_MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of a file from before 1.6
 _OLD_VERSION = 1001
 _EXPANDED = 1 << 20  # elements that a tensor may have beyond those of its storage
-
-# What the standard library raises over an archive with a few wrong bytes
-_DAMAGE = (
-    zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, struct.error,
-)  # fmt: skip
+# What all tensors may take: views may overlap, and bfloat16 becomes twice as large
+_TIMES_FILE, _ALLOWANCE = 4, 16 * 2**20
+_LONGEST_LIST = (
+    32 * 2**20
+)  # bytes of an archive's list of members: that of 100,000 tensors has 8 MB
+_MOST_MEMBERS = 250_000
+_LONGEST_PICKLE = 64 * 2**20
+_LARGEST = 2**59  # an axis, a stride or an offset beyond it fits no array of 8-byte elements
 
 Bytes = Callable[[Storage], np.ndarray]
 
@@ -49,7 +55,8 @@ def read_pytorch(path: str | Path, key: str | None = None) -> dict[str, np.ndarr
     Returns
     -------
     dict of str to ndarray
-        The tensors by name, C-contiguous; bfloat16 as float32.
+        The tensors by name, C-contiguous; bfloat16 as float32. Names for one tensor, as of tied
+        weights, have one array, as in PyTorch.
 
     Raises
     ------
@@ -58,123 +65,198 @@ def read_pytorch(path: str | Path, key: str | None = None) -> dict[str, np.ndarr
     ConfigError
         If there are several state dicts in it, or none under `key`.
     """
-    path = Path(path)
-    try:
-        with path.open("rb") as file:
+    label = shown(path)
+    with open_file(path) as file:
+        try:
+            size = os.fstat(file.fileno()).st_size
             if file.read(4) == b"PK\3\4":
-                return _read(*_from_zip(file, path), key, path)
-            if not path.stat().st_size:
-                raise CheckpointError(f"{path}: is empty")
-            # Mapped, so a hostile length asks for no more memory than the file has
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                return _read(*_from_old(content, path), key, path)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
+                return _read(*_from_zip(file, label), key, label, size)
+            if not size:
+                raise CheckpointError(f"{label}: is empty")
+            file.seek(0)
+            return _read(*_from_old(file, label, size), key, label, size)
+        except OSError as error:
+            reason = error.strerror or error
+            raise CheckpointError(f"{label}: cannot be read ({reason})") from error
 
 
-def _read(tree: Any, numbers: Bytes, key: str | None, path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of the state dict in what a file holds."""
-    tensors = _state_dict(tree, key, path)
-    return {name: _array(tensor, numbers, f"{path}: {name}") for name, tensor in tensors}
+def open_file(path: str | Path) -> io.BufferedReader:
+    """Open a regular file; a pipe would keep the reader waiting, a device never ends.
 
-
-def _from_zip(file: Any, path: Path) -> tuple[Any, Bytes]:
-    """Return what an archive's pickle says and how to get at the numbers."""
+    Raises
+    ------
+    CheckpointError
+        If it is none, or cannot be opened.
+    """
     try:
-        archive = zipfile.ZipFile(file)
-    except _DAMAGE as error:
-        raise CheckpointError(f"{path}: a damaged zip archive ({error})") from None
-    entries = {info.filename: info for info in archive.infolist()}
-    size = path.stat().st_size
-    inside = sum(info.file_size for info in entries.values())
-    if inside > size or any(info.compress_type for info in entries.values()):
+        return io.BufferedReader(io.FileIO(open_regular(path)))
+    except DataError as error:
+        raise CheckpointError(f"{shown(path)}: {error}") from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CheckpointError(f"{shown(path)}: cannot be read ({reason})") from error
+    except ValueError as error:  # a NUL in the name
+        raise CheckpointError(f"{shown(path)}: cannot be read ({error})") from error
+
+
+def _read(
+    tree: Any, numbers: Bytes, key: str | None, label: str, size: int
+) -> dict[str, np.ndarray]:
+    """Return the arrays of the state dict in what a file holds."""
+    tensors = _state_dict(tree, key, label)
+    sizes = {t: math.prod(t.shape) * _item_size(t.storage) for _, t in tensors}
+    needed, most = sum(sizes.values()), _TIMES_FILE * size + _ALLOWANCE
+    for name, tensor in tensors:
+        _check_reach(tensor, f"{label}: {shown(name)}")
+    if needed > most:
         raise CheckpointError(
-            f"{path}: is compressed or claims {inside} bytes in a file of {size}; PyTorch writes "
-            "no such file"
+            f"{label}: its tensors would take {needed:,} bytes, and the file has {size:,}: they "
+            "repeat few numbers often. Hostile; or save the numbers themselves, .contiguous()"
         )
+    arrays: dict[Pending, np.ndarray] = {}
+    for _, tensor in tensors:
+        if tensor not in arrays:
+            arrays[tensor] = _array(tensor, numbers)
+    named = {name: arrays[tensor] for name, tensor in tensors}
+    if len(named) < len(tensors):
+        raise CheckpointError(f"{label}: two of its tensors have the same name")
+    return named
+
+
+def _from_zip(file: io.BufferedReader, label: str) -> tuple[Any, Bytes]:
+    """Return what an archive's pickle says and how to get at the numbers."""
+    entries, read = _members(file, label)
     if any(name.endswith("/constants.pkl") for name in entries):
         raise CheckpointError(
-            f"{path}: is a TorchScript program, not a state dict; save model.state_dict()"
+            f"{label}: is a TorchScript program, not a state dict; save model.state_dict()"
         )
     heads = [name for name in entries if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(heads) != 1:
-        raise CheckpointError(f"{path}: a zip archive without one data.pkl: not from torch.save")
+        raise CheckpointError(f"{label}: a zip archive without one data.pkl: not from torch.save")
     folder = heads[0].removesuffix("data.pkl")
-
-    def read(name: str) -> bytes:
-        try:
-            return archive.read(entries[folder + name])
-        except KeyError:
-            raise CheckpointError(f"{path}: {folder + name} is missing in the archive") from None
-        except _DAMAGE as error:
-            raise CheckpointError(f"{path}: {folder + name} is damaged ({error})") from None
-
-    order = read("byteorder").decode("ascii", "replace") if folder + "byteorder" in entries else ""
+    said = read(f"{folder}byteorder", 16) if f"{folder}byteorder" in entries else b""
+    order = said.decode("ascii", "replace")
     if order not in ("", "little", "big"):
-        raise CheckpointError(f"{path}: byte order {order!r} is unknown")
+        raise CheckpointError(f"{label}: byte order {order!r} is unknown")
     found: dict[str, bytes] = {}
 
     def numbers(storage: Storage) -> np.ndarray:
         if storage.key not in found:
-            found[storage.key] = read(f"data/{storage.key}")
-        return _elements(found[storage.key], storage, order == "big", path)
+            found[storage.key] = read(
+                f"{folder}data/{storage.key}", os.fstat(file.fileno()).st_size
+            )
+        return _elements(found[storage.key], storage, order == "big", label)
 
-    return unpickle(io.BytesIO(read("data.pkl")), str(path)), numbers
+    return unpickle(io.BytesIO(read(f"{folder}data.pkl", _LONGEST_PICKLE)), label), numbers
 
 
-def _from_old(file: mmap.mmap, path: Path) -> tuple[Any, Bytes]:
+def _members(file: io.BufferedReader, label: str) -> tuple[set[str], Callable[[str, int], bytes]]:
+    """Return the names in an archive, and a function that reads one of so many bytes at most."""
+    seen = _Archive(file)
+    try:
+        archive = zipfile.ZipFile(cast(Any, seen))
+    except Exception as error:  # whatever zipfile runs into
+        raise CheckpointError(f"{label}: a damaged zip archive ({_short(error)})") from error
+    seen.listed = True
+    infos = archive.infolist()
+    entries = {info.filename: info for info in infos}
+    size = os.fstat(file.fileno()).st_size
+    inside = sum(max(info.file_size, info.compress_size) for info in infos)
+    if inside > size or any(info.compress_type for info in infos):
+        raise CheckpointError(
+            f"{label}: is compressed or claims {inside} bytes in a file of {size}; PyTorch writes "
+            "no such file"
+        )
+    if len(entries) < len(infos):
+        raise CheckpointError(f"{label}: has two files of one name: damaged or hostile")
+
+    def read(name: str, most: int) -> bytes:
+        if name not in entries:
+            raise CheckpointError(f"{label}: {shown(name)} is missing in the archive")
+        if entries[name].file_size > most:
+            raise CheckpointError(f"{label}: {shown(name)} has more than {most:,} bytes: hostile")
+        try:
+            return archive.read(entries[name])
+        except Exception as error:  # whatever zipfile runs into
+            raise CheckpointError(f"{label}: {shown(name)} is damaged ({_short(error)})") from error
+
+    return set(entries), read
+
+
+class _Archive:
+    """An archive's file as zipfile may see it: with a list of members that is not absurd."""
+
+    def __init__(self, file: io.BufferedReader) -> None:
+        self._file, self.listed = file, False
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+
+    def read(self, count: int = -1) -> bytes:
+        if self.listed:
+            return self._file.read(count)
+        if count > _LONGEST_LIST:
+            raise CheckpointError(f"a list of members of {count:,} bytes")
+        data = self._file.read(_LONGEST_LIST if count < 0 else count)
+        if data.count(b"PK\1\2") > _MOST_MEMBERS:  # each is worth twenty times its bytes here
+            raise CheckpointError(f"more than {_MOST_MEMBERS:,} members")
+        return data
+
+
+def _from_old(file: io.BufferedReader, label: str, size: int) -> tuple[Any, Bytes]:
     """Return what a file from before PyTorch 1.6 says, and how to get at the numbers."""
-    if file[:1] != b"\x80":
-        raise CheckpointError(f"{path}: neither a zip archive nor a pickle: not from torch.save")
-    if unpickle(file, str(path)) != _OLD_MAGIC:
-        raise CheckpointError(f"{path}: a pickle, but not from torch.save")
-    version = unpickle(file, str(path))
+    if file.peek(1)[:1] != b"\x80":
+        raise CheckpointError(f"{label}: neither a zip archive nor a pickle: not from torch.save")
+    if unpickle(file, label) != _OLD_MAGIC:
+        raise CheckpointError(f"{label}: a pickle, but not from torch.save")
+    version = unpickle(file, label)
     if version != _OLD_VERSION:
-        raise CheckpointError(f"{path}: version {version!r} of the format is unknown")
-    system = unpickle(file, str(path))
+        raise CheckpointError(f"{label}: version {reprlib.repr(version)} of the format is unknown")
+    system = unpickle(file, label)
     big = isinstance(system, dict) and system.get("little_endian") is False
-    tree = unpickle(file, str(path))
-    keys = unpickle(file, str(path))
+    tree = unpickle(file, label)
+    keys = unpickle(file, label)
     begins = file.tell()
     places: dict[str, tuple[int, int]] = {}  # key -> where its numbers begin, how many there are
     sizes = {s.key: _item_size(s) for s in _storages(tree)}
-    size = path.stat().st_size
     for key in keys if isinstance(keys, list) else ():
+        if type(key) is not str:
+            raise CheckpointError(f"{label}: a storage is called {reprlib.repr(key)}: damaged")
         head = file.read(8)
         count = struct.unpack(">q" if big else "<q", head)[0] if len(head) == 8 else -1
         begins = file.tell()
         after = begins + count * sizes.get(key, size)
         if count < 0 or after > size:
-            raise CheckpointError(f"{path}: cut off in the numbers of storage {key!r}")
+            raise CheckpointError(f"{label}: cut off in the numbers of storage {reprlib.repr(key)}")
         places[key] = begins, count
         file.seek(after)
 
     def numbers(storage: Storage) -> np.ndarray:
         if storage.key not in places:
-            raise CheckpointError(f"{path}: the numbers of storage {storage.key!r} are missing")
+            raise CheckpointError(
+                f"{label}: the numbers of storage {reprlib.repr(storage.key)} are missing"
+            )
         at, count = places[storage.key]
         file.seek(at)
-        return _elements(file.read(count * _item_size(storage)), storage, big, path)
+        return _elements(file.read(count * _item_size(storage)), storage, big, label)
 
     return tree, numbers
 
 
-def _state_dict(tree: Any, key: str | None, path: Path) -> list[tuple[str, Pending]]:
+def _state_dict(tree: Any, key: str | None, label: str) -> list[tuple[str, Pending]]:
     """Return the named tensors of the state dict in what a file holds."""
     if key is not None:
         for part in _steps(tree, key):
             if not isinstance(tree, Mapping) or part not in tree:
-                raise ConfigError(f"{path}: there is no key {key!r}; it has {_keys(tree)}")
+                raise ConfigError(f"{label}: there is no key {key!r}; it has {_keys(tree)}")
             tree = tree[part]
     if not isinstance(tree, Mapping):
-        raise ConfigError(f"{path}: {_kind(tree)} is no state dict; name its key")
+        raise ConfigError(f"{label}: {_kind(tree)} is no state dict; name its key")
     tensors = _tensors(tree)
     if tensors or not tree:
         return tensors
     inner = [name for name, value in tree.items() if isinstance(value, Mapping) and _tensors(value)]
     if len(inner) != 1:
         raise ConfigError(
-            f"{path}: {len(inner)} of its keys hold tensors; pass one as key=..., it has "
+            f"{label}: {len(inner)} of its keys hold tensors; pass one as key=..., it has "
             f"{_keys(tree)}"
         )
     return _tensors(tree[inner[0]])
@@ -192,7 +274,7 @@ def _tensors(tree: Mapping[Any, Any]) -> list[tuple[str, Pending]]:
 def _keys(tree: Any) -> str:
     if not isinstance(tree, Mapping):
         return f"{_kind(tree)} and no keys"
-    shown = [f"{name!r}: {_kind(value)}" for name, value in list(tree.items())[:12]]
+    shown = [f"{reprlib.repr(name)}: {_kind(value)}" for name, value in list(tree.items())[:12]]
     return ", ".join(shown) + (", ..." if len(tree) > 12 else "")
 
 
@@ -217,11 +299,11 @@ def _item_size(storage: Storage) -> int:
     return 2 if storage.elements == "bfloat16" else np.dtype(storage.elements).itemsize
 
 
-def _elements(raw: bytes, storage: Storage, big: bool, path: Path) -> np.ndarray:
+def _elements(raw: bytes, storage: Storage, big: bool, label: str) -> np.ndarray:
     """Return a storage's numbers as an array of one axis, in this machine's byte order."""
     if len(raw) != storage.length * _item_size(storage):
         raise CheckpointError(
-            f"{path}: storage {storage.key!r} has {len(raw)} bytes, not those of "
+            f"{label}: storage {reprlib.repr(storage.key)} has {len(raw)} bytes, not those of "
             f"{storage.length} elements of {storage.elements}: damaged"
         )
     order: Literal["<", ">"] = ">" if big else "<"
@@ -231,26 +313,31 @@ def _elements(raw: bytes, storage: Storage, big: bool, path: Path) -> np.ndarray
     return numbers.astype(numbers.dtype.newbyteorder("="), copy=False)
 
 
-def widen_bfloat16(halves: np.ndarray) -> np.ndarray:
-    """Return bfloat16 numbers, given as their 16 bits, as float32: the upper half of one."""
-    return (halves.astype(np.uint32) << 16).view(np.float32)
-
-
-def _array(tensor: Pending, numbers: Bytes, name: str) -> np.ndarray:
-    """Return a tensor as an array of its own."""
+def _check_reach(tensor: Pending, name: str) -> None:
+    """Refuse a tensor with numbers that its storage does not have, or with absurdly many."""
     count = tensor.storage.length
     size = math.prod(tensor.shape)
     last = tensor.offset + sum(
         (n - 1) * step for n, step in zip(tensor.shape, tensor.strides, strict=True)
     )
-    if (size and last >= count) or size > max(count, _EXPANDED):
+    largest = max(math.prod(n or 1 for n in tensor.shape), tensor.offset, *tensor.strides, 0)
+    if (size and last >= count) or size > max(count, _EXPANDED) or largest > _LARGEST:
         raise CheckpointError(
             f"{name}: shape {tensor.shape} with strides {tensor.strides} from {tensor.offset} on "
             f"reaches outside of its {count} numbers: damaged or hostile"
         )
+
+
+def _array(tensor: Pending, numbers: Bytes) -> np.ndarray:
+    """Return a tensor as an array of its own."""
     memory = numbers(tensor.storage)
-    if not size:
+    if not math.prod(tensor.shape):
         return np.zeros(tensor.shape, memory.dtype)
     strides = tuple(step * memory.itemsize for step in tensor.strides)
     view = np.lib.stride_tricks.as_strided(memory[tensor.offset :], tensor.shape, strides)
     return np.array(view, order="C")
+
+
+def _short(error: Exception) -> str:
+    """Return the text of an error of another library, which may be long, or empty."""
+    return shown(str(error))[:200] or type(error).__name__

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from minicnn._files import write_file
 from minicnn.backend.device import as_numpy
+from minicnn.data.reading import shown
 from minicnn.errors import CheckpointError, ConfigError
-from minicnn.interop.pytorch import read_pytorch, widen_bfloat16
+from minicnn.interop import _safetensors
+from minicnn.interop.pytorch import open_file, read_pytorch
 from minicnn.nn import Module
 
 # What PyTorch calls the members of a normalising layer
@@ -23,11 +24,6 @@ PYTORCH_NAMES = {
     "moving_variance": "running_var",
     "updates": "num_batches_tracked",
 }
-_ELEMENTS = {
-    "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4",
-    "I16": "<i2", "I8": "i1", "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?",
-}  # fmt: skip
-
 Rename = Mapping[str, str] | Callable[[str], str | None]
 
 
@@ -55,39 +51,14 @@ def read_weights(path: str | Path, key: str | None = None) -> dict[str, np.ndarr
     ConfigError
         If `key` is given for safetensors, or does not lead to a state dict.
     """
-    path = Path(path)
-    try:
-        with path.open("rb") as file:
-            start = file.read(9)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
-    if start[8:] != b"{":  # 8 bytes of length, then JSON
-        return read_pytorch(path, key)
-    if key is not None:
-        raise ConfigError(f"{path}: safetensors files have no keys to choose from, got {key!r}")
-    return _read_safetensors(path)
-
-
-def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    import safetensors
-
-    try:
-        entries = safetensors.deserialize(path.read_bytes())
-    except safetensors.SafetensorError as error:
-        raise CheckpointError(f"{path}: a damaged safetensors file ({error})") from None
-    found = {}
-    for name, entry in sorted(entries):
-        if entry["dtype"] not in _ELEMENTS:
-            raise CheckpointError(
-                f"{path}: {name} is of type {entry['dtype']}, which NumPy has not; convert the "
-                "file to float32 first"
-            )
-        numbers = np.frombuffer(entry["data"], _ELEMENTS[entry["dtype"]])
-        if entry["dtype"] == "BF16":
-            numbers = widen_bfloat16(numbers)
-        native = numbers.astype(numbers.dtype.newbyteorder("="))
-        found[name] = native.reshape(entry["shape"])
-    return found
+    with open_file(path) as file:
+        if file.peek(9)[8:9] == b"{":  # 8 bytes of length, then JSON
+            if key is not None:
+                raise ConfigError(
+                    f"{shown(path)}: safetensors files have no keys to choose from, got {key!r}"
+                )
+            return _safetensors.read(file, shown(path))
+    return read_pytorch(path, key)
 
 
 def write_weights(
@@ -114,21 +85,13 @@ def write_weights(
     path = Path(path)
     # safetensors takes an array's memory for its elements in order, whatever its strides
     ordered = {name: np.asarray(as_numpy(v), order="C") for name, v in weights.items()}
-    temporary = None
+    if not path.parent.is_dir():
+        raise CheckpointError(f"{path}: cannot be written (there is no folder {path.parent})")
     try:
         content = safetensors.numpy.save(ordered, dict(metadata) if metadata else None)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            temporary = Path(file.name)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        temporary = None
-    except (OSError, safetensors.SafetensorError) as error:
+    except safetensors.SafetensorError as error:
         raise CheckpointError(f"{path}: cannot be written ({error})") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink()
+    write_file(path, content)
 
 
 def pytorch_names(module: Module) -> dict[str, str]:

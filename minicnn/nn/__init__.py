@@ -16,6 +16,7 @@ from minicnn.nn.average_pooling import AvgPool1d, AvgPool2d, AvgPool3d
 from minicnn.nn.convolution import Conv1d, Conv2d, Conv3d
 from minicnn.nn.dense import Dense, Flatten
 from minicnn.nn.dropout import AlphaDropout, Dropout, SpatialDropout
+from minicnn.nn.evaluating import evaluating
 from minicnn.nn.global_pooling import (
     GlobalAvgPool1d,
     GlobalAvgPool2d,
@@ -168,6 +169,7 @@ __all__ = [
     "Upsample",
     "arg_scope",
     "configurable",
+    "evaluating",
     "explain_args",
     "init",
     "init_stream",

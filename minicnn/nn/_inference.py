@@ -36,7 +36,8 @@ def infer(layer: Any, x: Tensor, *geometry: Any) -> Tensor:
     if key is not None and key == known:
         if call is None:  # the second time: there will be a third
             call = prepare_conv_act(x, *_operands(layer, x), *geometry)
-            _prepared[layer] = key, call
+            if _key(layer, x, geometry) == key:  # no other thread has changed the weights meanwhile
+                _prepared[layer] = key, call
         return call(x)
     if key is not None:
         _prepared[layer] = key, None

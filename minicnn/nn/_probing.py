@@ -15,6 +15,7 @@ from minicnn.backend.device import get_device, to_device
 from minicnn.errors import ConfigError, MinicnnError, ShapeError
 from minicnn.nn._calls import Observer, observed_by, outermost_call, qualified_name
 from minicnn.nn._parameter import Parameter
+from minicnn.nn.evaluating import evaluating
 from minicnn.nn.module import Module
 
 Shape = tuple[int, ...]
@@ -81,9 +82,8 @@ def probe(
     inputs = [_zeros(op, net, shape) for shape in input_shapes]
     if not inputs:
         raise ConfigError(f"{op}: give the shape of one example, such as (3, 32, 32)")
-    modes = {id(m): m.training for _, m in net.named_modules()}
     try:
-        with observed_by(observe), recording(True), outermost_call(net.eval()):
+        with evaluating(), observed_by(observe), recording(True), outermost_call(net):
             return run(net, *inputs)
     except MinicnnError as error:
         given = ", ".join(map(str, input_shapes))
@@ -91,9 +91,6 @@ def probe(
             f"{op}: the net does not take one example of shape {given} (without the batch "
             f"axis): {error}"
         ) from error
-    finally:
-        for _, module in net.named_modules():
-            module.training = modes.get(id(module), modes[id(net)])
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

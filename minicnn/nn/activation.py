@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from minicnn import ops
 from minicnn.autograd import Tensor
+from minicnn.nn._building import creating
 from minicnn.nn._parameter import Parameter
 from minicnn.nn._parts import beside, check_input, count, make_parameter
 from minicnn.nn.arg_scope import configurable
@@ -99,7 +100,9 @@ class PReLU(Module):
         channels = self.channels if self.channels != 1 else None  # one slope serves all channels
         check_input(self, x, "(N, C, ...)", _ANY[2:], channels)
         if self.channels is None:
-            self._set_channels(x.shape[1], x.device)
+            with creating():
+                if self.channels is None:
+                    self._set_channels(x.shape[1], x.device)
         return ops.prelu(x, *beside(x, self.slope))
 
 

@@ -151,13 +151,14 @@ class _ArgScope(contextlib.ContextDecorator):
 
     def __init__(self, entry: _Entry) -> None:
         self._entry = entry
-        self._before: list[contextvars.Token[tuple[_Entry, ...]]] = []
 
     def __enter__(self) -> None:
-        self._before.append(_entries.set((*_entries.get(), self._entry)))
+        _entries.set((*_entries.get(), self._entry))
 
     def __exit__(self, *_: object) -> None:
-        _entries.reset(self._before.pop())
+        entries = _entries.get()  # of this thread: others may have entered the same object
+        last = max((i for i, e in enumerate(entries) if e is self._entry), default=len(entries))
+        _entries.set(entries[:last])
 
     def _recreate_cm(self) -> _ArgScope:
         return _ArgScope(self._entry)  # a decorated function may run in several threads at once

@@ -13,6 +13,7 @@ from minicnn.autograd.tensor import is_recording
 from minicnn.autograd.watching import watcher
 from minicnn.backend.precision import NARROW, is_mixed
 from minicnn.errors import ConfigError
+from minicnn.nn._building import creating
 from minicnn.nn._calls import observer
 from minicnn.nn._inference import infer
 from minicnn.nn._parts import (
@@ -127,7 +128,9 @@ class Convolution(Weighted):
         """
         check_input(self, x, IMAGES[self.axes], (self.axes + 2,), self.in_channels)
         if self.in_channels is None:
-            self._set_in_channels(x.shape[1], x.device)
+            with creating():
+                if self.in_channels is None:
+                    self._set_in_channels(x.shape[1], x.device)
         x = narrowed(x)
         block = self._block_for(x)
         return self._finish(self._convolve(x)) if block is None else block(x)

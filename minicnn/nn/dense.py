@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from minicnn import ops
 from minicnn.autograd import Tensor
+from minicnn.nn._building import creating
 from minicnn.nn._parts import (
     Activation,
     Normalizer,
@@ -97,7 +98,9 @@ class Dense(Weighted):
         """
         check_input(self, x, "(N, I)", (2,), self.in_features)
         if self.in_features is None:
-            self._set_in_features(x.shape[1], x.device)
+            with creating():
+                if self.in_features is None:
+                    self._set_in_features(x.shape[1], x.device)
         x = narrowed(x)
         return self._finish(ops.dense(x, *beside(x, self.weight, self.bias)))
 

@@ -6,6 +6,7 @@ from minicnn import ops
 from minicnn.autograd import Tensor
 from minicnn.backend.device import get_device
 from minicnn.errors import ConfigError
+from minicnn.nn._building import creating
 from minicnn.nn._parts import beside, check_input, count
 from minicnn.nn._rescaling import Rescaled
 from minicnn.nn.arg_scope import configurable
@@ -28,8 +29,10 @@ class _OfChannels(Rescaled):
     def _check(self, x: Tensor, axes: str, ranks: tuple[int, ...]) -> None:
         check_input(self, x, axes, ranks, self.channels)
         if self.channels is None:
-            self.channels = x.shape[1]
-            self._create((self.channels,), x.device)
+            with creating():
+                if self.channels is None:
+                    self._create((x.shape[1],), x.device)
+                    self.channels = x.shape[1]
 
 
 class GroupNorm(_OfChannels):

@@ -8,6 +8,7 @@ from minicnn import ops
 from minicnn.autograd import Tensor
 from minicnn.backend.device import get_device
 from minicnn.errors import ConfigError, ShapeError
+from minicnn.nn._building import creating
 from minicnn.nn._calls import label
 from minicnn.nn._parts import beside, check_input, count
 from minicnn.nn._rescaling import Rescaled
@@ -45,8 +46,10 @@ class _OfVectors(Rescaled):
             raise ShapeError(f"{label(self)}: x {x.shape} has no axes {self.axes}")
         lengths = tuple(x.shape[a] for a in sorted({a % x.ndim for a in self.axes}))
         if self.lengths is None:
-            self._create(lengths, x.device)
-            self.lengths = lengths
+            with creating():
+                if self.lengths is None:
+                    self._create(lengths, x.device)
+                    self.lengths = lengths
         if self.lengths != lengths:
             raise ShapeError(
                 f"{label(self)}: x {x.shape} has lengths {lengths} along axes {self.axes}, but the "

@@ -18,6 +18,7 @@ from minicnn.nn import _state
 from minicnn.nn._calls import noted_call, observer, outermost, outermost_call
 from minicnn.nn._parameter import Buffer, Parameter
 from minicnn.nn._tree import Tree
+from minicnn.nn.evaluating import Mode
 
 if TYPE_CHECKING:
     from minicnn.nn.summary import Summary
@@ -43,7 +44,7 @@ class Module(Tree):
     ----------
     training : bool
         Whether the module behaves as in training (dropout drops, batch normalisation uses the
-        batch's statistics); True at first.
+        batch's statistics); True at first. Inside `minicnn.nn.evaluating` it is False.
 
     Examples
     --------
@@ -58,8 +59,15 @@ class Module(Tree):
     ['first.weight', 'first.bias', 'second.weight', 'second.bias']
     """
 
-    training: bool = True
+    training = Mode()
+    _at_first: bool = True  # what `training` is before anybody says something
     _forward_hooks: Mapping[int, Hook] = MappingProxyType({})
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if isinstance(mode := vars(cls).get("training"), bool):  # else `evaluating` would not reach
+            del cls.training
+            cls._at_first = mode
 
     def forward(self, *inputs: Any, **options: Any) -> Any:
         """Compute the output; every subclass defines it.

@@ -11,6 +11,7 @@ from minicnn.autograd import Tensor
 from minicnn.backend import Array, kernels_for
 from minicnn.backend.device import get_device, to_device
 from minicnn.errors import ShapeError
+from minicnn.nn._building import creating
 from minicnn.nn._calls import label, observer
 from minicnn.nn._parameter import Buffer, Parameter
 from minicnn.nn._parts import (
@@ -100,7 +101,9 @@ class _BatchNorm(Module):
         """
         check_input(self, x, self._axes, self._ranks, self.channels)
         if self.channels is None:
-            self._set_channels(x.shape[1], x.device)
+            with creating():
+                if self.channels is None:
+                    self._set_channels(x.shape[1], x.device)
         gamma, beta = beside(x, self.gamma, self.beta)
         if not self.training:
             self.warn_if_untouched()

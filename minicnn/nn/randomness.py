@@ -34,11 +34,12 @@ class Source:
 
     def __init__(self, *name: int | str) -> None:
         self._name = name
-        self._numbers: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
+        self._numbers: dict[str, Iterator[int]] = {}
 
     def next(self, purpose: str) -> Name:
         """Return the name of the next stream for a purpose."""
-        return (*self._name, purpose, next(self._numbers[purpose]))
+        # setdefault is one step for all threads, and so is next
+        return (*self._name, purpose, next(self._numbers.setdefault(purpose, itertools.count())))
 
 
 _program = Source(0)  # outside of `seed`, for all layers of the program in order of creation

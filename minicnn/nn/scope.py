@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 from minicnn.errors import ConfigError
+from minicnn.nn._building import creating
 from minicnn.nn._calls import outermost, outermost_call
 from minicnn.nn.arg_scope import Arguments, show
+from minicnn.nn.evaluating import follow
 from minicnn.nn.module import Module
 from minicnn.nn.randomness import Source, next_name, source
 from minicnn.nn.sequential import check_name
@@ -101,7 +103,9 @@ class Scope(Module):
         check_name("Scope", name)
         with source(Source(*self._origin, name)):
             made = build()
-        setattr(self, name, made.train(self.training))
+        for _, module in made.named_modules():
+            follow(module, self)
+        setattr(self, name, made)
         return made
 
 
@@ -134,9 +138,10 @@ def scope(name: str, reuse: bool = False) -> Iterator[Scope]:
             "or say reuse=True to share its weights"
         )
     visit.used.add(name)
-    inner = vars(visit.owner).get(name)
-    if inner is None:
-        inner = visit.owner._make(name, Scope)
+    with creating():
+        inner = vars(visit.owner).get(name)
+        if inner is None:
+            inner = visit.owner._make(name, Scope)
     if not isinstance(inner, Scope):
         raise ConfigError(f"scope: {name!r} is the name of a {type(inner).__name__} already")
     with inner:
@@ -181,18 +186,28 @@ def scoped_layer(
             "a name of its own; to share weights, put them in `with scope(..., reuse=True)`"
         )
     visit.used.add(name)
-    layer = vars(visit.owner).get(name)
-    if layer is None or layer._waits_for:  # new, or its first call failed and left no weights
-        values = {n: a.value for n, a in resolved.items()}
-        layer = visit.owner._make(name, lambda: kind(**values))
-        layer.__dict__["_arguments"] = resolved  # which know the line of the call
-    elif type(layer) is not kind:
+    with creating():
+        layer = vars(visit.owner).get(name)
+        if layer is None or _may_be_replaced(layer, kind, resolved):
+            values = {n: a.value for n, a in resolved.items()}
+            layer = visit.owner._make(name, lambda: kind(**values))
+            layer.__dict__["_arguments"] = resolved  # which know the line of the call
+            return layer
+    if type(layer) is not kind:
         raise ConfigError(
             f"layers.{function}: {name!r} is the name of a {type(layer).__name__} already"
         )
-    else:
-        _check_same(function, name, layer._arguments, resolved)
+    _check_same(function, name, layer._arguments, resolved)
     return layer
+
+
+def _may_be_replaced(layer: Any, kind: type[Module], now: Arguments) -> bool:
+    """Tell whether a layer's first call failed and left no weights, and it was another layer.
+
+    One that is the same may be in its first call just now, in another thread.
+    """
+    same = type(layer) is kind and not _differences(layer._arguments, now)
+    return bool(layer._waits_for) and not same
 
 
 def _current(what: str) -> _Visit:
@@ -207,16 +222,20 @@ def _current(what: str) -> _Visit:
 
 def _check_same(function: str, name: str, before: Any, now: Arguments) -> None:
     """Refuse to reuse a layer with other settings than it was made with."""
-    other = [
-        f"{n}={show(a.value)} (made with {show(before[n].value)}, {before[n].source})"
-        for n, a in now.items()
-        if not _same(before[n].value, a.value)
-    ]
-    if other:
+    if other := _differences(before, now):
         raise ConfigError(
             f"layers.{function}: {name!r} exists with other settings: {'; '.join(other)}; give "
             "this layer another name, or call it as before"
         )
+
+
+def _differences(before: Any, now: Arguments) -> list[str]:
+    """Say in which settings two calls differ."""
+    return [
+        f"{n}={show(a.value)} (made with {show(before[n].value)}, {before[n].source})"
+        for n, a in now.items()
+        if not _same(before[n].value, a.value)
+    ]
 
 
 def _same(a: Any, b: Any) -> bool:

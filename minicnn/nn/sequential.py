@@ -9,6 +9,7 @@ from typing import Any, overload
 
 from minicnn.errors import ConfigError
 from minicnn.nn.arg_scope import show
+from minicnn.nn.evaluating import follow
 from minicnn.nn.module import Module
 
 __all__ = ["Function", "Sequential"]
@@ -116,7 +117,7 @@ class Sequential(Module):
             for name in self._layer_names[index]:
                 setattr(part, name, getattr(self, name))
                 part._layer_names.append(name)
-            part.__dict__["training"] = self.training
+            follow(part, self)
             return part
         return getattr(self, self._name_at(index))
 

@@ -106,6 +106,15 @@ class Optimizer(ABC):
         """All parameters with their names, group after group."""
         return [named for group in self.groups for named in group["params"]]
 
+    @property
+    def named_slots(self) -> list[tuple[str, Array]]:
+        """All that is remembered of parameters, as ``"<parameter>.<slot>"`` with its array."""
+        return [
+            (f"{name}.{slot}", value)
+            for name, _ in self.named_params
+            for slot, value in self._slots.get(name, {}).items()
+        ]
+
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
         for _, p in self.named_params:

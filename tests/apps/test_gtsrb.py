@@ -67,9 +67,10 @@ def test_prediction_names_the_class_the_network_prefers(trained, archive, comman
     status, out, _ = command("predict", "--model-dir", folder, "--json", *pictures)
     assert status == 0
     run = gtsrb.load_run(folder)
-    from minicnn.apps._classification import classify, read_image
+    from minicnn.apps._classification import classify
+    from minicnn.data.pictures import read_picture
 
-    images = np.stack([read_image(p, run.settings.size) for p in pictures])
+    images = np.stack([read_picture(p, run.settings.size) for p in pictures])
     for row, p in zip(result(out)["predictions"], classify(run.net, images), strict=True):
         assert row["class"] == p.argmax()
         assert row["probability"] == pytest.approx(p.max())
@@ -194,12 +195,20 @@ def test_a_wrong_number_of_threads_is_said_in_one_line(archive, tmp_path):
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("content", [b"", b"P6 is how a picture would begin", b"\x89PNG\r\n\x1a\n"])
-def test_a_picture_that_is_none_is_named(trained, tmp_path, command, content):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is an empty file"),
+        (b"a text", "is not an image (PNG, JPEG, PPM, BMP, GIF, WebP); it begins with b'a text'"),
+        (b"P6 is how a picture would begin", "is a broken PPM image"),
+        (b"\x89PNG\r\n\x1a\n", "is a broken PNG image"),
+    ],
+)
+def test_a_picture_that_is_none_is_named(trained, tmp_path, command, content, message):
     (tmp_path / "sign.ppm").write_bytes(content)
     status, _, err = command("predict", "--model-dir", trained[0], tmp_path / "sign.ppm")
     assert status == 2
-    assert "sign.ppm: is not an image" in err
+    assert f"sign.ppm: {message}" in err
 
 
 def test_bad_images_stop_the_run_or_are_counted_by_choice(archive, tmp_path, command):

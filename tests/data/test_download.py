@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import os
 import shutil
 import sys
 import threading
@@ -32,6 +33,7 @@ class Server(ThreadingHTTPServer):
         self.cuts = []  # for each of the first answers: close after so many bytes
         self.ranges = True
         self.announce = True  # send Content-Length
+        self.elsewhere = ""  # where to send everybody
         self.stall = 0.0  # seconds before a cut connection closes
         self.thread = threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True)
         self.thread.start()
@@ -55,6 +57,11 @@ class Handler(BaseHTTPRequestHandler):
         wanted = self.headers.get("Range")
         server.requests.append((self.path, wanted))
         data = server.files.get(self.path.strip("/"))
+        if server.elsewhere:
+            self.send_response(302)
+            self.send_header("Location", server.elsewhere)
+            self.end_headers()
+            return
         if data is None:
             self.send_error(404)
             return
@@ -202,6 +209,42 @@ def test_all_mirrors_down(serve, tmp_path):
         assert f"{mirror.rstrip('/')}/signs.zip: " in message
         assert reason in message
     assert "run again (what has arrived is kept), or fetch it by hand into" in message
+
+
+@pytest.mark.parametrize("scheme", ["file", "ftp", "data"])
+def test_nothing_but_the_web_is_read(serve, tmp_path, scheme):
+    """Neither as a mirror nor where one sends us; a local file's content might be taken."""
+    write(tmp_path / "there/signs.zip", CONTENT)
+    for mirror in (f"{scheme}://{tmp_path}/there", serve(elsewhere=f"{scheme}:///etc/hosts").url):
+        with pytest.raises(DataError, match=rf"signs\.zip: (unknown url type|HTTP 302).*{scheme}?"):
+            fetch(SIGNS, tmp_path / "here", [mirror])
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_an_address_that_cannot_be_taken_apart(tmp_path):
+    with pytest.raises(DataError, match=r"no mirror delivered it; http://\[/signs.zip: ValueError"):
+        fetch(SIGNS, tmp_path, ["http://["])
+
+
+@pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="no way here to refuse links")
+def test_a_link_in_place_of_the_first_part_is_not_written_through(serve, tmp_path):
+    precious = write(tmp_path / "precious", "x" * 100)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here/signs.zip.part").symlink_to(precious)
+    with pytest.raises(DataError, match=r"signs\.zip\.part: is a link or something special"):
+        fetch(SIGNS, tmp_path / "here", [serve().url])
+    assert precious.read_text() == "x" * 100
+
+
+def test_two_processes_do_not_write_one_file(serve, tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    write(tmp_path / "signs.zip.part", CONTENT[:1000])
+    with open(tmp_path / "signs.zip.part", "ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(DataError, match="another process is fetching it; wait for that"):
+            fetch(SIGNS, tmp_path, [serve().url])
+    assert (tmp_path / "signs.zip.part").read_bytes() == CONTENT[:1000]
+    check(tmp_path, fetch(SIGNS, tmp_path, [serve().url]))
 
 
 def test_every_try_is_cut(serve, tmp_path):

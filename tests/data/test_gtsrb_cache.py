@@ -88,10 +88,12 @@ def test_a_changed_image_or_label_is_seen(tmp_path, decoded):
     os.utime(file, (1e9, 1e9))
     changed = load_gtsrb(folder, size=8, cache=cache)
     assert changed.images[0, 4, 4].tolist() == [20, 30, 25]
-    table = folder / "Train.csv"
-    write(table, table.read_text().replace(",1,Train", ",4,Train"))
-    assert load_gtsrb(folder, size=8, cache=cache).labels.tolist() == [0] * 4 + [4] * 4 + [2] * 4
-    assert len(decoded) == 36
+    table = kaggle(tmp_path / "b", "Test") / "Test.csv"
+    for label in (1, 4):  # in the test part no folder says the class as well
+        write(table, table.read_text().replace(",1,Test", f",{label},Test"))
+        found = load_gtsrb(table.parent, size=8, part="test", cache=cache).labels.tolist()
+        assert found == [0] * 4 + [label] * 4 + [2] * 4
+    assert len(decoded) == 48
 
 
 def test_a_zip_may_move(tmp_path, decoded):

@@ -5,8 +5,8 @@ import re
 
 import numpy as np
 import pytest
+from event_files import scalars
 from small_runs import estimator, training_data, validation_data
-from test_events import scalars
 
 from minicnn.errors import ConfigError
 from minicnn.estimator import (
@@ -135,9 +135,9 @@ def test_plot_hook_draws_the_whole_run_also_after_a_restart(tmp_path):
     again = hooks()
     estimator(tmp_path).train(training_data, steps=2, hooks=again)
     curves = again[0]._curves
-    assert [s for s, _ in curves["training"]["loss"]] == [1, 2, 3, 4, 5]
-    assert [s for s, _ in curves["validation"]["accuracy"]] == [2, 3, 4, 5]
-    assert curves["training"]["loss"][:3] == first[0]._curves["training"]["loss"]
+    assert [s for s, _ in curves["training"]["loss"].points] == [1, 2, 3, 4, 5]
+    assert [s for s, _ in curves["validation"]["accuracy"].points] == [2, 3, 4, 5]
+    assert curves["training"]["loss"].points[:3] == first[0]._curves["training"]["loss"].points
 
 
 def test_progress_in_plain_lines(tmp_path):

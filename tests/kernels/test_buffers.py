@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import os
 import threading
+import time
 import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -145,6 +148,7 @@ def test_the_oldest_goes_first(monkeypatch):
         some = _buffers.empty((mebibytes, 1 << 20), np.uint8)
         ends[mebibytes] = address(some)
         del some
+    _buffers.unused_bytes()
     assert [len(_buffers._unused[n << 20]) for n in ends] == [0, 0, 1, 1]
     assert address(_buffers.empty((4, 1 << 20), np.uint8)) == ends[4]
 
@@ -194,6 +198,7 @@ def test_little_is_lost_to_rounding():
 def test_threads_never_get_the_same_memory():
     """Each thread fills its arrays with its own number and finds nothing else in them."""
     wrong: list[int] = []
+    _buffers.unused_bytes()
     used = _buffers._used_bytes
     start = threading.Barrier(6)
 
@@ -216,6 +221,7 @@ def test_threads_never_get_the_same_memory():
         thread.join()
     assert not wrong
     gc.collect()
+    _buffers.unused_bytes()
     total = sum(len(waiting) * room for room, waiting in _buffers._unused.items())
     assert total == _buffers.unused_bytes() <= 2 * max(_buffers._most_used)
     assert _buffers._used_bytes == used
@@ -227,3 +233,22 @@ def test_a_finaliser_may_run_while_the_lock_is_held():
     with _buffers._lock:
         del a
         _buffers.empty(LARGE, np.float64)
+
+
+def test_no_python_runs_when_an_array_ends():
+    """What Ctrl-C raises in such a place is lost."""
+    a = _buffers.empty(LARGE, np.float64)
+    (end,) = weakref.getweakrefs(a)
+    assert inspect.isbuiltin(end.__callback__)
+
+
+def test_ctrl_c_during_a_collection_is_not_lost(monkeypatch):
+    def interrupted():
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_buffers, "_collect", interrupted)
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+        gc.collect()
+        for _ in range(1000):
+            time.sleep(0.01)

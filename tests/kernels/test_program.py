@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 
 import numpy as np
 import pytest
 
-from minicnn.kernels.cpu.vector import objects, team
+from minicnn.kernels.cpu.vector import objects, program, team
 from minicnn.kernels.cpu.vector.emit import Function
 from minicnn.kernels.cpu.vector.program import (
     COUNT,
@@ -168,9 +169,9 @@ def shelf_of(*sizes, most=800):
 
 
 def take(shelf, key, make):
-    program, _ = shelf.take(key, make)
-    program.free.release()
-    return program
+    found, _ = shelf.take(key, make)
+    found.free.release()
+    return found
 
 
 def test_a_shelf_gives_the_same_program_again_but_to_one_thread_at_a_time():
@@ -190,6 +191,22 @@ def test_a_shelf_forgets_what_was_not_used_for_long_and_keeps_nothing_large():
     assert take(shelf, 10, makes[10]) is programs[10]
     assert take(shelf, 0, makes[0]) is not programs[0]
     assert take(shelf, 11, makes[11]) is not programs[11]  # an eighth of all is too much
+
+
+def test_a_shelf_lets_go_of_what_nobody_has_used_for_long():
+    shelf, (make, other) = shelf_of(4, 4)
+    first = take(shelf, "a", make)
+    gc.collect()
+    assert take(shelf, "a", make) is first
+    second = take(shelf, "b", other)
+    first.used -= 2 * program._IDLE
+    with shelf._lock:
+        gc.collect()  # a collection does not wait, for the same thread may be at it
+    assert shelf._bytes == 32
+    gc.collect()
+    assert shelf._bytes == 16
+    assert take(shelf, "b", other) is second
+    assert take(shelf, "a", make) is not first
 
 
 def test_more_threads_than_before_need_other_memory(monkeypatch):

@@ -6,6 +6,7 @@ a temporary file and renamed, so two processes may build the same one at once.  
 the checksum of the rest: what does not fit is built anew.
 """
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -16,14 +17,32 @@ from pathlib import Path
 
 import llvmlite
 from llvmlite import binding
+from numba.core.compiler_lock import global_compiler_lock
 
 from .tiles import Machine
 
 _lock = threading.Lock()  # LLVM's engine takes one at a time
-if hasattr(os, "register_at_fork"):  # a child would wait for ever for a thread that it has not
-    os.register_at_fork(
-        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
-    )
+# In the order in which threads take them: those of Numba, of ours, and of every call of LLVM.
+_COMPILING = (
+    global_compiler_lock,
+    _lock,
+    getattr(getattr(binding.ffi, "lib", None), "_lock", contextlib.nullcontext()),
+)
+
+
+def _pause():
+    """Let no thread compile while the process is forked: the child would wait for it for ever."""
+    for lock in _COMPILING:
+        lock.__enter__()
+
+
+def _go_on():
+    for lock in reversed(_COMPILING):
+        lock.__exit__(None, None, None)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_pause, after_in_parent=_go_on, after_in_child=_go_on)
 _functions: dict = {}  # (kind, shape) -> address
 _callables: dict = {}  # (kind, shape) -> what Python can call
 _LANES = {"512": 16, "256": 8, "128": 4}  # floats in a vector of so many bits
@@ -125,9 +144,12 @@ def _write(path, content):
             temporary = Path(file.name)
             file.write(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
         temporary.replace(path)
-    except OSError:
+    except BaseException as error:  # Ctrl-C, too, leaves nothing behind
         if temporary is not None:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
 
 
 @functools.cache

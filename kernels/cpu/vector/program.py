@@ -14,10 +14,13 @@ import array
 import itertools
 import os
 import threading
+import time
 from typing import NamedTuple
 
-from .. import _parallel
+from .. import _buffers, _parallel
 from . import team
+
+_IDLE = 60.0  # seconds after which a prepared program, and the weights that it reads, may go
 
 
 class Argument(NamedTuple):
@@ -145,7 +148,7 @@ class Prepared:
         self._words = _written(steps, images, group)
         self._pieces = pieces_of(images)
         self._threads = _parallel.threads()  # for which the steps have memory
-        self.free = threading.Lock()
+        self.free, self.used = threading.Lock(), time.monotonic()
         self._slots, self._remade, self._kept, self.nbytes = [], [], [], 0
         starts = [place.ctypes.data for place in places]
         spans = sorted((start, start + p.nbytes) for start, p in zip(starts, places, strict=True))
@@ -185,13 +188,17 @@ class Prepared:
 
 
 class Shelf:
-    """Prepared programs that were used lately, by what they depend on, up to so many bytes."""
+    """Prepared programs that were used lately, by what they depend on, up to so many bytes.
+
+    What is not used any more goes when Python looks for garbage: the net may be gone.
+    """
 
     def __init__(self, most):
         self._most = most
         self._lock = threading.Lock()
         self._known: dict = {}  # the one used last at its end
         self._bytes = 0
+        _buffers.tidied(self)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._after_fork)
 
@@ -206,6 +213,7 @@ class Shelf:
                 found = self._known.pop(key, None)
                 if found is not None:
                     self._known[key] = found
+                    found[0].used = time.monotonic()
         if found is not None and found[0].fits() and found[0].free.acquire(blocking=False):
             try:
                 found[0].remake()
@@ -224,6 +232,19 @@ class Shelf:
         with self._lock:
             self._known.clear()
             self._bytes = 0
+
+    def tidy(self):
+        """Forget what was not used for long; not now, if somebody is at it."""
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            while self._known:
+                oldest = next(iter(self._known))
+                if self._known[oldest][0].used > time.monotonic() - _IDLE:
+                    return
+                self._bytes -= self._known.pop(oldest)[0].nbytes
+        finally:
+            self._lock.release()
 
     def _after_fork(self):
         """Start afresh: what was in use when the process was forked would stay so."""

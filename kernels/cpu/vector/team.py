@@ -75,7 +75,8 @@ class _Team:
 
     def _hire(self):
         alarm, serve, words = queue.SimpleQueue(), _code("serve"), self._words
-        thread = len(self._alarms) + 1
+        self._alarms.append(alarm)  # first: Ctrl-C may come, and no number may be given twice
+        thread = len(self._alarms)
 
         def live():
             while True:
@@ -83,7 +84,6 @@ class _Team:
                 alarm.get()
 
         threading.Thread(target=live, name=f"minicnn-vector-{thread}", daemon=True).start()
-        self._alarms.append(alarm)
 
 
 _known: dict = {}  # the functions below that were asked for

@@ -15,7 +15,7 @@ from minicnn.backend.random import Stream
 from minicnn.errors import ConfigError
 from minicnn.interop.onnx._import import from_onnx
 from minicnn.interop.onnx._reader import onnx_package
-from minicnn.nn import Module
+from minicnn.nn import Module, evaluating
 
 OPSET = 21  # the newest that tools of 2024 and later read, and enough for all that is written here
 _IR_VERSION = 10  # of that opset
@@ -72,9 +72,7 @@ def to_onnx(
     onnx = onnx_package()
     device = next((p.device for p in module.parameters()), "cpu")
     examples = [_example(x, i).to(device) for i, x in enumerate(inputs)]
-    was_training = [(m, m.training) for _, m in module.named_modules()]
-    module.eval()
-    try:
+    with evaluating():
         graph = _traced(module, examples)
         writer = Writer(graph)
         writer.write_all(input_names, output_names)
@@ -86,9 +84,6 @@ def to_onnx(
                 f"to_onnx: {type(module).__name__} makes a model that onnx.checker refuses: {error}"
             ) from error
         _compare(module, model, examples, dynamic_batch)
-    finally:
-        for m, training in was_training:
-            m.training = training
     if path is not None:
         onnx.save(model, str(path))
     return model

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import heapq
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn.data.reading import shown
 from minicnn.errors import ConfigError, DataError
-from minicnn.interop.onnx import _operator, _reader
+from minicnn.interop.onnx import _operator, _reader, _values
 from minicnn.interop.onnx._operator import DTYPES, Misfit, Operator, Table
 
 Proto = Any
+_SHOWN = 20  # kinds of problems that a message lists
+# The attributes of Constant, what their values are (see _operator), and NumPy's type for them
+_CONSTANTS = {
+    "value": ("Array", None), "value_float": ("float", "float32"), "value_int": ("int", "int64"),
+    "value_floats": ("tuple", "float32"), "value_ints": ("Ints", "int64"),
+}  # fmt: skip
 
 
 class Port(NamedTuple):
@@ -99,21 +107,27 @@ class Builder:
         self.unknown: dict[
             tuple[str, str], int
         ] = {}  # operators that are in no table: domain, kind
+        self._found: dict[tuple[str, str], Operator | None] = {}
+        self._exists: dict[tuple[str, str], bool] = {}
 
-    def build(self, proto: Proto, outer: frozenset[str] = frozenset()) -> Graph:
+    def build(self, proto: Proto, outer: Scope | None = None) -> Graph:
         """Return a graph; `outer` names the values around it."""
         weights: dict[str, np.ndarray] = {}
         for tensor in proto.initializer:
+            if tensor.name in weights:
+                raise DataError(f"has two initializers {shown(tensor.name)!r}")
             self._note(f"initializer {tensor.name!r}", weights, tensor.name, tensor)
         for sparse in proto.sparse_initializer:
             self._problem("sparse weights", f"initializer {sparse.values.name!r}")
         own = {tensor.name for tensor in proto.initializer}
         ports = tuple(self._port(v) for v in proto.input if v.name not in own)
         graph = Graph(proto.name, ports, tuple(v.name for v in proto.output), weights=weights)
-        known = outer | {p.name for p in ports} | own
+        known = Scope({p.name for p in ports} | own, outer)
+        if len(known.names) < len(ports) + len(own):
+            raise DataError(f"has two inputs of one name in graph {shown(proto.name)!r}")
         for number, node in enumerate(in_order(proto, known)):
             self._add(graph, node, number, known)
-            known = known | set(node.output)
+            known.names.update(node.output)
         _plan_lifetimes(graph)
         return graph
 
@@ -127,7 +141,7 @@ class Builder:
             self._problem(f"values of type {type_name}", f"input {value.name!r}")
         return port_of(value)
 
-    def _add(self, graph: Graph, proto: Proto, number: int, known: frozenset[str]) -> None:
+    def _add(self, graph: Graph, proto: Proto, number: int, known: Scope) -> None:
         label = (
             repr(proto.name) if proto.name else f"#{number} (-> {next(iter(proto.output), '')!r})"
         )
@@ -137,17 +151,17 @@ class Builder:
             return
         opset = self.opsets.get(domain, 1)
         what = f"{proto.op_type} (domain {domain or 'ai.onnx'!r}, opset {opset})"
-        operator = _operator.find(self.tables, domain, proto.op_type, opset)
+        operator = self._find(domain, proto.op_type, opset)
         if operator is None:
             self._problem(what, f"node {label}")
             self.unknown[domain, proto.op_type] = opset
             return
-        if not _reader.exists(domain, proto.op_type, opset):
+        if not self._exists[domain, proto.op_type]:
             self._problem(f"{what}, which is newer than that opset,", f"node {label}")
             return
         try:
             operator.check_inputs(tuple(proto.input))
-            given = {a.name: _reader.attribute_of(a) for a in proto.attribute}
+            given = {a.name: _values.attribute_of(a) for a in proto.attribute}
             settings = operator.read_settings(given)
         except Misfit as misfit:
             self._problem(f"{what}: {misfit}", f"node {label}")
@@ -158,22 +172,32 @@ class Builder:
         inputs, outputs = tuple(proto.input), tuple(proto.output)
         graph.nodes.append(Node(label, proto.op_type, opset, inputs, outputs, operator, settings))
 
+    def _find(self, domain: str, kind: str, opset: int) -> Operator | None:
+        """Look an operator up, once for all nodes."""
+        if (domain, kind) not in self._found:
+            self._found[domain, kind] = _operator.find(self.tables, domain, kind, opset)
+            self._exists[domain, kind] = _reader.exists(domain, kind, opset)
+        return self._found[domain, kind]
+
     def _constant(self, graph: Graph, proto: Proto, label: str) -> None:
-        kinds = {"value_float": "float32", "value_floats": "float32", "value_int": "int64",
-                 "value_ints": "int64"}  # fmt: skip
         try:
-            if len(proto.attribute) != 1 or proto.attribute[0].name not in ("value", *kinds):
+            if len(proto.output) != 1:
+                raise Misfit(f"it has {len(proto.output)} outputs")
+            if len(proto.attribute) != 1 or proto.attribute[0].name not in _CONSTANTS:
                 raise Misfit(f"its attributes {[a.name for a in proto.attribute]} are not known")
             attribute = proto.attribute[0]
-            value = _reader.attribute_of(attribute)
+            value = _values.attribute_of(attribute)
+            hint, dtype = _CONSTANTS[attribute.name]
+            if not _operator.FITS[hint](value):
+                raise Misfit(f"its {attribute.name} is of another kind than its name says")
         except Misfit as misfit:
             self._problem(f"Constant: {misfit}", f"node {label}")
             return
-        graph.constants[proto.output[0]] = np.asarray(value, kinds.get(attribute.name))
+        graph.constants[proto.output[0]] = np.asarray(value, dtype)
 
     def _note(self, what: str, into: dict[str, np.ndarray], name: str, tensor: Proto) -> None:
         try:
-            into[name] = _reader.array_of(tensor)
+            into[name] = _values.array_of(tensor)
         except Misfit as misfit:
             self._problem(str(misfit), what)
 
@@ -195,10 +219,13 @@ class Builder:
             + (f" and {len(places) - 3} more" if places[3:] else "")
             for what, places in self.problems.items()
         ]
+        lines = [line[:400] for line in lines]
         raise ConfigError(
             f"from_onnx: {label} asks for what minicnn does not know; export it in other terms or "
             "another opset, or give a function of Tensors for an operator, "
-            f"operators={{'Name': function}}; these are ({len(lines)}):{''.join(lines)}"
+            f"operators={{'Name': function}}; these are ({len(lines)}):"
+            + "".join(lines[:_SHOWN])
+            + (f"\n  and {len(lines) - _SHOWN} more" if lines[_SHOWN:] else "")
         )
 
 
@@ -215,35 +242,61 @@ def port_of(value: Proto) -> Port:
     return Port(value.name, None if name is None else np.dtype(name), shape)
 
 
-def in_order(proto: Proto, known: frozenset[str]) -> list[Proto]:
+class Scope:
+    """Names of values: those of a graph, and those of the graphs around it."""
+
+    def __init__(self, names: Iterable[str], outer: Scope | None = None) -> None:
+        self.names, self.outer = set(names), outer
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names or (self.outer is not None and name in self.outer)
+
+
+def in_order(proto: Proto, known: Container[str]) -> list[Proto]:
     """Return a graph's nodes so that each comes after those it needs.
 
-    Files should have them in order, and nearly all do.
+    Files should have them in order, and nearly all do; nodes that could come next come in the
+    order of the file.
 
     Raises
     ------
     DataError
-        If a node needs what nothing makes.
+        If a node needs what nothing makes, or two make the same.
     """
-    there, waiting, ordered = set(known), list(proto.node), []
-    while waiting:
-        late = []
-        for node in waiting:
-            if _reads(node) <= there:
-                ordered.append(node)
-                there.update(node.output)
-            else:
-                late.append(node)
-        if len(late) == len(waiting):
-            missing = sorted(_reads(late[0]) - there)
-            raise DataError(
-                f"from_onnx: node {late[0].name!r} ({late[0].op_type}) of graph {proto.name!r} "
-                f"needs {missing}, which nothing before it makes; check the model with onnx.checker"
-            )
-        waiting = late
-    absent = [v.name for v in proto.output if v.name not in there]
+    makers: dict[str, int] = {}
+    for i, node in enumerate(proto.node):
+        for name in filter(None, node.output):
+            if name in makers:
+                raise DataError(f"has two nodes that make {shown(name)!r}")
+            makers[name] = i
+    needs = [{n for n in _reads(node) if n not in known} for node in proto.node]
+    users: dict[str, list[int]] = {}
+    for i, names in enumerate(needs):
+        for name in names:
+            users.setdefault(name, []).append(i)
+    ready = [i for i, names in enumerate(needs) if not names]
+    ordered = []
+    while ready:
+        i = heapq.heappop(ready)
+        ordered.append(proto.node[i])
+        for name in proto.node[i].output:
+            for user in users.pop(name, ()):
+                needs[user].discard(name)
+                if not needs[user]:
+                    heapq.heappush(ready, user)
+    if len(ordered) < len(proto.node):
+        late = next(i for i, names in enumerate(needs) if names)
+        raise DataError(
+            f"cannot be run: node {proto.node[late].name!r} ({proto.node[late].op_type}) of graph "
+            f"{shown(proto.name)!r} needs {shown(str(sorted(needs[late])[:10]))}, which nothing "
+            "before it makes; check the model with onnx.checker"
+        )
+    absent = [v.name for v in proto.output if v.name not in makers and v.name not in known]
     if absent:
-        raise DataError(f"from_onnx: nothing in graph {proto.name!r} makes its outputs {absent}")
+        raise DataError(
+            f"has a hole: nothing in graph {shown(proto.name)!r} makes its outputs "
+            f"{shown(str(absent[:10]))}"
+        )
     return ordered
 
 

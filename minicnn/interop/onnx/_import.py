@@ -70,7 +70,8 @@ def from_onnx(
             f"from_onnx: {label} is of opset {opsets['']}, the newest that is known is "
             f"{NEWEST_OPSET}; export it in an older one, or convert it with onnx.version_converter"
         )
-    builder, graph = _built(model, opsets, operators or {})
+    with _reader.naming(label):
+        builder, graph = _built(model, opsets, operators or {})
     builder.refuse(label)
     net = OnnxModule(graph, label)
     return net.train(any(_asks_for_training(g) for g in graph.all_graphs()))

@@ -107,6 +107,7 @@ class Operator:
             if name in _IGNORED and name not in self.settings:
                 continue
             if name in self.settings:
+                self._check_kind(name, value)
                 found[name] = self._read(name, value)
             elif self.takes_any_setting:
                 found[name] = value
@@ -116,6 +117,12 @@ class Operator:
             if p.default is p.empty and name not in found:
                 raise Misfit(f"its attribute {name} is missing")
         return found
+
+    def _check_kind(self, name: str, value: Any) -> None:
+        """Refuse a list where a number is wanted, and so on."""
+        hint = str(self.settings[name].annotation).partition(" |")[0].partition("[")[0]
+        if hint in FITS and not FITS[hint](value):
+            raise Misfit(f"its attribute {name}={_short(value)} is of another kind than {hint}")
 
     def _read(self, name: str, value: Any) -> Any:
         hint = str(self.settings[name].annotation)
@@ -220,6 +227,21 @@ _CONVERT: dict[str, Callable[[Tensor], Any]] = {
     "Array": lambda value: value.data,
     "Ints": _ints,
     "Number": lambda value: value.item(),
+}
+
+
+# What an attribute must be, by how its parameter is annotated; other annotations take anything
+FITS: dict[str, Callable[[Any], bool]] = {
+    "Array": lambda value: isinstance(value, np.ndarray),
+    "DType": lambda value: isinstance(value, int),
+    "Graph": lambda value: hasattr(value, "node"),
+    "Ints": lambda value: isinstance(value, tuple) and all(isinstance(n, int) for n in value),
+    "Literal": lambda value: isinstance(value, int | str),
+    "bool": lambda value: isinstance(value, int),
+    "float": lambda value: isinstance(value, int | float),
+    "int": lambda value: isinstance(value, int),
+    "str": lambda value: isinstance(value, str),
+    "tuple": lambda value: isinstance(value, tuple) and not any(isinstance(n, str) for n in value),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 from collections.abc import Iterator, Mapping
@@ -9,10 +10,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
+from minicnn.data.reading import explained, read_regular, shown
 from minicnn.errors import ConfigError, DataError
-from minicnn.interop.onnx._operator import DTYPES, Misfit, type_name
+from minicnn.interop.onnx._checking import check_model, within
+from minicnn.interop.onnx._external import load_external
+from minicnn.interop.onnx._operator import Misfit
+
+_LARGEST_FILE = 2**31 - 1  # bytes; protobuf counts them in 31 bits
+_MOST_EXPANDED = 10_000  # nodes that ONNX's definitions may replace; one has up to some 100 nodes
 
 Proto = Any  # a message of the onnx package, which is imported when it is needed
 
@@ -49,25 +54,43 @@ def read_model(source: Any) -> tuple[Proto, str]:
         If there is no model in it, or weights are missing.
     """
     onnx = onnx_package()
+    folder = None
     if isinstance(source, onnx.ModelProto):
-        model, label, folder = source, f"model {source.graph.name!r}", None
+        model, label = source, f"model {shown(str(source.graph.name))!r}"
     elif isinstance(source, bytes | bytearray | memoryview):
-        model, label, folder = _parse(bytes(source), "bytes"), "bytes", None
+        model, label = _parse(bytes(source), "bytes"), "bytes"
     elif isinstance(source, str | os.PathLike):
-        path = Path(source)
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise DataError(f"from_onnx: cannot read {path}: {error.strerror or error}") from error
-        model, label, folder = _parse(content, str(path)), str(path), path.parent
+        label, folder = shown(source), Path(source).parent
+        model = _parse(_read_file(source), label)
     else:
         raise ConfigError(
             f"from_onnx: takes a path, bytes or an onnx.ModelProto, not a {type(source).__name__}"
         )
-    _check_external(model, label, folder)
-    if folder is not None:
-        _load_external(model, label, folder)
+    with naming(label):
+        check_model(model)
+        load_external(model, label, folder)
     return _inlined(model, label), label
+
+
+@contextlib.contextmanager
+def naming(label: str) -> Iterator[None]:
+    """Put the name of the file into an error's text, if it is not there."""
+    try:
+        yield
+    except (DataError, ConfigError) as error:
+        if label in str(error):
+            raise
+        raise type(error)(f"from_onnx: {label} {error}") from error
+    except Misfit as misfit:
+        raise DataError(f"from_onnx: {label}: {misfit}") from None
+
+
+def _read_file(source: str | os.PathLike[str]) -> bytes:
+    try:
+        with explained():
+            return read_regular(source, _LARGEST_FILE)
+    except DataError as error:
+        raise DataError(f"from_onnx: {shown(source)} {error}") from error
 
 
 def _parse(content: bytes, label: str) -> Proto:
@@ -75,50 +98,13 @@ def _parse(content: bytes, label: str) -> Proto:
     try:
         model = onnx.ModelProto.FromString(content)
     except Exception as error:
-        raise DataError(f"from_onnx: {label} is no ONNX model ({error})") from error
+        why = shown(str(error))[:200]
+        raise DataError(f"from_onnx: {label} is no ONNX model ({why})") from error
     if not model.ir_version or not model.HasField("graph"):
         raise DataError(
             f"from_onnx: {label} is no ONNX model: it holds no graph ({len(content)} bytes)"
         )
     return model
-
-
-def _check_external(model: Proto, label: str, folder: Path | None) -> None:
-    """Name the files of weights that are not there, all of them at once."""
-    missing: dict[str, list[str]] = {}
-    for tensor in _tensors(model.graph):
-        if tensor.data_location == tensor.EXTERNAL:
-            where = next((e.value for e in tensor.external_data if e.key == "location"), "")
-            if folder is None or not (folder / where).is_file():
-                missing.setdefault(where, []).append(tensor.name)
-    if missing:
-        what = "; ".join(
-            f"{where!r} with {names[0]!r}" + (f" and {len(names) - 1} more" if names[1:] else "")
-            for where, names in missing.items()
-        )
-        hint = (
-            "give the path of the model instead, so that they are found beside it"
-            if folder is None
-            else f"put them into {folder}"
-        )
-        raise DataError(f"from_onnx: {label} keeps weights in other files: {what}; {hint}")
-
-
-def _load_external(model: Proto, label: str, folder: Path) -> None:
-    try:
-        onnx_package().load_external_data_for_model(model, str(folder))
-    except Exception as error:  # a path out of the folder, a file too short, ...
-        raise DataError(f"from_onnx: weights of {label} cannot be read: {error}") from error
-
-
-def _tensors(graph: Proto) -> Iterator[Proto]:
-    yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            if attribute.HasField("g"):
-                yield from _tensors(attribute.g)
 
 
 def _inlined(model: Proto, label: str) -> Proto:
@@ -130,12 +116,18 @@ def _inlined(model: Proto, label: str) -> Proto:
         return inliner.inline_local_functions(model, convert_version=True)
     except Exception as error:
         raise DataError(
-            f"from_onnx: the functions of {label} cannot be expanded: {error}"
+            f"from_onnx: the functions of {label} cannot be expanded: {shown(str(error))}"
         ) from error
 
 
 def expanded(model: Proto, kinds: list[tuple[str, str]], opsets: Mapping[str, int]) -> Proto | None:
     """Replace operators by what ONNX says they are made of; None where it does not say."""
+    count = sum((plain_domain(n.domain), n.op_type) in kinds for n in within(model.graph.node))
+    if count > _MOST_EXPANDED:
+        raise DataError(
+            f"has {count:,} nodes of {', '.join(kind for _, kind in kinds)}, which are replaced by "
+            f"their definitions; more than {_MOST_EXPANDED:,} are refused"
+        )
     onnx, inliner = onnx_package(), importlib.import_module("onnx.inliner")
     complete = onnx.ModelProto()
     complete.CopyFrom(model)
@@ -200,27 +192,3 @@ def has_definition(domain: str, kind: str, opset: int) -> bool:
     except defs.SchemaError:
         return False
     return bool(schema.has_function or schema.has_context_dependent_function)
-
-
-def array_of(tensor: Proto) -> np.ndarray:
-    """Return a tensor's value."""
-    if tensor.data_type not in DTYPES:
-        raise Misfit(f"{tensor.name or 'a constant'} is of type {type_name(tensor.data_type)}")
-    return np.array(onnx_package().numpy_helper.to_array(tensor))
-
-
-def attribute_of(attribute: Proto) -> Any:
-    """Return an attribute's value; of a graph and a type, ONNX's own message."""
-    value = onnx_package().helper.get_attribute_value(attribute)
-    if attribute.type == attribute.STRING:
-        return value.decode("utf-8", "replace")
-    if attribute.type == attribute.STRINGS:
-        return tuple(text.decode("utf-8", "replace") for text in value)
-    if attribute.type == attribute.TENSOR:
-        return array_of(value)
-    if attribute.type in (attribute.INTS, attribute.FLOATS):
-        return tuple(value)
-    if attribute.type in (attribute.INT, attribute.FLOAT, attribute.GRAPH):
-        return value
-    kind = attribute.AttributeType.Name(attribute.type).lower()
-    raise Misfit(f"its attribute {attribute.name} is of kind {kind}")

@@ -1,0 +1,187 @@
+"""The options of ``python -m minicnn.train gtsrb``, and the settings that they ask for."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from minicnn.apps import gtsrb
+from minicnn.apps._settings import load_settings
+from minicnn.apps.gtsrb import Settings
+from minicnn.errors import ConfigError
+from minicnn.estimator._precision import PRECISIONS
+
+HELP: dict[str, Any] = {
+    "description": (
+        "Train a network that tells the 43 German traffic signs apart. Without --data or "
+        "--download it learns from drawn signs, so it runs anywhere."
+    ),
+    "epilog": (
+        "After training: 'gtsrb evaluate' measures a run on other data, "
+        "'gtsrb predict IMAGE...' names the signs in pictures; both have their own --help."
+    ),
+}
+DEFAULTS = Settings()
+MODEL_DIR = Path("runs/gtsrb")
+TRAINING_ONLY = [f.name for f in dataclasses.fields(Settings) if f.name not in ("data", "skip_bad")]
+
+
+def add_training(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of training."""
+    add_data(parser)
+    learn = parser.add_argument_group("training")
+
+    def setting(name: str, text: str, **how: Any) -> None:
+        # Defaults are filled in later: a resumed run takes what is not given from its settings.
+        flag = "--" + name.replace("_", "-")
+        text = f"{text} ({getattr(DEFAULTS, name)})"
+        learn.add_argument(flag, default=None, help=text, **how)
+
+    setting("split", "hold out whole tracks, or single images", choices=("track", "random"))
+    setting("size", "height and width of the images in pixels", type=int)
+    setting("channels", "channels of the first block", type=int)
+    setting("model", "network", choices=sorted(gtsrb.MODELS))
+    setting("epochs", "passes over the data", type=int)
+    setting("batch_size", "images a step", type=int)
+    setting("seed", "of all that is random", type=int)
+    setting(
+        "augment",
+        "turn, scale, shift and relight images at random; never mirror",
+        action=argparse.BooleanOptionalAction,
+    )
+    learn.add_argument("--workers", type=int, default=2, help="threads that prepare batches (2)")
+    learn.add_argument(
+        "--save-every", type=int, default=200, metavar="N", help="steps between checkpoints (200)"
+    )
+    learn.add_argument(
+        "--precision", choices=PRECISIONS,
+        help="how matrices are multiplied: tf32 and bfloat16 on a GPU, float16 is mixed precision "
+        "with a scaled loss (float32)",
+    )  # fmt: skip
+    learn.add_argument(
+        "--cuda-graph", action="store_true", help="on a GPU, replay the captured step as one graph"
+    )
+    learn.add_argument("--resume", action="store_true", help="go on with the run in --model-dir")
+    add_common(parser)
+
+
+def add_evaluation(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``evaluate``."""
+    add_data(parser, again=True)
+    parser.add_argument(
+        "--part", choices=("train", "test", "validation"),
+        help="which part of the data; by default the test part if --data has one, else all of it; "
+        "without --data the images that the run held out (validation)",
+    )  # fmt: skip
+    add_common(parser, again=True)
+
+
+def add_prediction(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``predict``."""
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="a picture")
+    add_common(parser, again=True)
+
+
+def add_data(parser: argparse.ArgumentParser, again: bool = False) -> None:
+    """Declare where the data are; `again`: in a subcommand, whose defaults must not win."""
+    default: dict[str, Any] = {"default": argparse.SUPPRESS} if again else {}
+    data = parser.add_argument_group("data")
+    source = data.add_mutually_exclusive_group()
+    source.add_argument(
+        "--data", metavar="PATH", **default,
+        help="real photographs: GTSRB's official archives or the Kaggle layout, zip or folder",
+    )  # fmt: skip
+    source.add_argument(
+        "--download", action="store_true", **default,
+        help="fetch the official archives (about 370 MB)",
+    )  # fmt: skip
+    data.add_argument(
+        "--skip-bad", action="store_true", **({"default": None} | default),
+        help="leave out broken images and list them, instead of stopping",
+    )  # fmt: skip
+
+
+def add_common(parser: argparse.ArgumentParser, again: bool = False) -> None:
+    """Declare what all commands have; `again`: in a subcommand, whose defaults must not win."""
+
+    def default(value: Any) -> Any:
+        return argparse.SUPPRESS if again else value
+
+    parser.add_argument(
+        "--model-dir", type=Path, default=default(MODEL_DIR), help=f"the run's folder ({MODEL_DIR})"
+    )
+    parser.add_argument(
+        "--device",
+        default=default(None),
+        metavar="cpu|cuda",
+        help="where to compute (cpu, or what MINICNN_DEVICE says)",
+    )
+    parser.add_argument(
+        "--json", action="store_true", default=default(False),
+        help="end the output with one line of JSON: the results",
+    )  # fmt: skip
+
+
+def refuse(options: argparse.Namespace, names: Sequence[str]) -> None:
+    """Refuse options that were given before a command that has no use for them."""
+    for name in names:
+        if getattr(options, name) not in (None, False):
+            flag = "--" + name.replace("_", "-")
+            raise ConfigError(f"{flag} means nothing to {options.action}; leave it out")
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """Return the settings that the options ask for; a resumed run supplies what is not given."""
+    given = {
+        field.name: getattr(options, field.name)
+        for field in dataclasses.fields(Settings)
+        if field.name != "data" and getattr(options, field.name) is not None
+    }
+    for name, least in (("workers", 0), ("save_every", 1)):
+        if getattr(options, name) < least:
+            flag = "--" + name.replace("_", "-")
+            raise ConfigError(f"{flag} must be {least} or more, got {getattr(options, name)}")
+    if options.data is not None or options.download:
+        given["data"] = data_path(options, "train")
+    if not options.resume:
+        return Settings(**given)
+    saved = load_settings(options.model_dir, "gtsrb", Settings)
+    settings = dataclasses.replace(saved, **given)
+    different = [
+        f"--{name.replace('_', '-')} was {getattr(saved, name)}, is {value}"
+        for name, value in given.items()
+        if value != getattr(saved, name) and name != "data"
+    ]
+    if different:
+        raise ConfigError(
+            f"cannot resume {options.model_dir} with other settings: {'; '.join(different)}; leave "
+            "them out, or train into another --model-dir"
+        )
+    return settings
+
+
+def check_free(options: argparse.Namespace) -> None:
+    """Refuse to mix a new run with one that is in the folder already."""
+    from minicnn.estimator import newest_checkpoint
+
+    newest = newest_checkpoint(options.model_dir / "checkpoints")
+    if newest is not None and not options.resume:
+        raise ConfigError(
+            f"{options.model_dir} holds a run already ({newest.name}); go on with it by --resume, "
+            "or train into another --model-dir"
+        )
+
+
+def data_path(options: argparse.Namespace, part: str) -> str:
+    """Return where the data are, after fetching them if that is asked for."""
+    if options.download:
+        from minicnn.data.download import download_gtsrb
+
+        return str(download_gtsrb(parts=(part,)))
+    try:
+        return str(Path(options.data).expanduser().absolute())
+    except RuntimeError as error:  # ~somebody who has no home here
+        raise ConfigError(f"--data {options.data}: {error}; give the whole path") from error

@@ -1,0 +1,127 @@
+"""What the commands tell: of the data, of what was skipped, and of how a network did."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+
+from minicnn._command_line import say
+from minicnn._files import write_file
+from minicnn.apps._classification import Outcome
+from minicnn.apps.gtsrb import Run
+from minicnn.data.classes import CLASS_NAMES
+from minicnn.data.sign_table import SignTable
+
+SHOWN = 8  # worst mistakes
+LISTED = 20  # of what was skipped
+
+
+def describe_data(table: SignTable, drawn: bool) -> None:
+    """Print what there is to learn from, or to be judged on."""
+    tracks = len(set(table.tracks.tolist()))
+    say(f"data     {table.source}: {len(table):,} images of "
+        f"{len(set(table.labels.tolist()))} classes, {tracks:,} tracks")  # fmt: skip
+    if drawn:
+        say("         These signs are DRAWN, not photographed: give --data PATH or --download "
+            "for real ones.")  # fmt: skip
+    if table.notes:
+        more = f", and {len(table.notes) - 3} more of this kind" if len(table.notes) > 3 else ""
+        say(f"         note: {'; '.join(table.notes[:3])}{more}")
+    if table.skipped:
+        say(f"         {len(table.skipped):,} broken ones are left out; the list is at the end")
+
+
+def write_skipped(table: SignTable, path: Path) -> None:
+    """Write the whole list of what was left out as a table."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerows([("file", "fault"), *table.skipped])
+    write_file(path, text.getvalue().encode("utf-8", "backslashreplace"))
+
+
+def describe_skipped(table: SignTable, path: Path) -> None:
+    """Print how many broken ones were left out, and the first of them."""
+    count = len(table.skipped)
+    say(f"skipped  {count:,} broken {'one' if count == 1 else 'ones'}{':' if count else ''}")
+    for name, reason in table.skipped[:LISTED]:
+        say(f"           {name}: {reason}")
+    if count > LISTED:
+        say(f"           and {count - LISTED:,} more")
+    if count:
+        say(f"         the whole list is in {path}")
+
+
+def describe_outcome(outcome: Outcome, part: str) -> None:
+    """Print the accuracy, the hardest classes and the worst mistakes."""
+    from minicnn.metrics import ConfusionMatrix
+
+    table, predictions = outcome.table, outcome.predictions
+    wrong = int((predictions != table.labels).sum())
+    say(f"result   {part} accuracy {100 * outcome.accuracy:.2f} % "
+          f"({wrong:,} of {len(table):,} wrong), "
+          f"loss {outcome.loss:.4f} (without label smoothing)")  # fmt: skip
+    if not wrong:
+        return
+    matrix = ConfusionMatrix(len(CLASS_NAMES))
+    matrix.update(predictions, table.labels)
+    recall = matrix.recall()
+    hardest = [k for k in recall.argsort(kind="stable") if recall[k] < 1][:3]
+    say("hardest  " + "; ".join(f"{CLASS_NAMES[k]} {100 * recall[k]:.1f} %" for k in hardest))
+    say("worst    the mistakes it was surest of:")
+    for row in outcome.worst[:SHOWN]:
+        said, truth = CLASS_NAMES[predictions[row]], CLASS_NAMES[table.labels[row]]
+        sure = 100 * outcome.probabilities[row].max()
+        say(f"         {table.names[row]}: took '{truth}' for '{said}' ({sure:.0f} % sure)")
+
+
+def draw(outcome: Outcome, model_dir: Path) -> None:
+    """Save pictures of the mistakes and of the confusion matrix."""
+    from minicnn.metrics import ConfusionMatrix
+    from minicnn.visualise import confusion_matrix, worst_mistakes
+
+    table = outcome.table
+    matrix = ConfusionMatrix(len(CLASS_NAMES))
+    matrix.update(outcome.predictions, table.labels)
+    figures = {"confusion.png": confusion_matrix(matrix.result(), CLASS_NAMES)}
+    if outcome.accuracy < 1:
+        figures["mistakes.png"] = worst_mistakes(
+            np.moveaxis(table.images, -1, 1), table.labels, outcome.probabilities, CLASS_NAMES
+        )
+    for name, figure in figures.items():
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format="png")
+        write_file(model_dir / name, drawn.getvalue())
+    names = ", ".join(sorted([*figures, "curves.png"]))
+    say(f"pictures {names} in {model_dir}; every step's loss in training.csv there")
+
+
+def print_json(
+    options: argparse.Namespace,
+    split: str,
+    outcome: Outcome,
+    part: str,
+    run: Run,
+    seconds: float,
+    images: int,
+) -> None:
+    """Print the results as one line of JSON; `images` were seen in those `seconds`."""
+    results = {
+        "accuracy": outcome.accuracy,
+        "loss": outcome.loss,
+        "examples": len(outcome.table),
+        "steps": run.step,
+        "seconds": round(seconds, 3),
+        "images_per_s": round(images / seconds, 1) if seconds else 0.0,
+        "data": outcome.table.source,
+        "split": split,
+        "part": part,
+        "skipped": len(outcome.table.skipped),
+        "model_dir": str(options.model_dir),
+        "checkpoint_sha256": run.sha256,
+    }
+    say(json.dumps(results))

@@ -1,0 +1,113 @@
+"""The settings of a run: settings.json of an app, a RunConfig's values, a run's params."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+
+from minicnn.apps._settings import FILE, load_settings
+from minicnn.apps.gtsrb import Settings
+from minicnn.errors import ConfigError, MinicnnError
+from minicnn.estimator import RunConfig
+from minicnn.estimator._settings import check_same, describe
+from tests.fuzz.answers import naming
+
+NAME = "settings"
+NAMES = [field.name for kind in (Settings, RunConfig) for field in dataclasses.fields(kind)]
+DICTIONARY = [
+    *(f'"{name}":'.encode() for name in NAMES),
+    b'"app": "gtsrb"', b'"track"', b'"seed"', b"null", b"true", b"1e999", b"NaN", b"-Infinity",
+    b"{}", b"[]", b'"\\ud800"', b'"\\u0000"', b'"auto"', b'"cuda:9"', b'"float16"', b"1" * 400,
+    b"0.5", b"-1",
+]  # fmt: skip
+FIELDS = {field.name for field in dataclasses.fields(RunConfig)}
+PLAIN = {"device": None}  # no other is there
+
+
+def seeds() -> list[bytes]:
+    sound = {"app": "gtsrb"} | dataclasses.asdict(Settings())
+    config = {
+        "model_dir": "runs/a",
+        "save_every": 10,
+        "keep": None,
+        "log_every": 5,
+        "resume": "auto",
+    }
+    trees = [
+        sound,
+        sound | {"size": 7},
+        sound | {"size": True},
+        sound | {"epochs": 2.5},
+        sound | {"data": 5},
+        sound | {"model": []},
+        sound | {"more": 1},
+        {"app": "other"},
+        [sound],
+        None,
+        config,
+        config | {"precision": "float16", "seed": 3, "cuda_graph": False},
+        config | {"model_dir": ["runs"]},
+        {"rate": 0.1, "layers": [1, 2, {"a": None}], "nan": float("nan")},
+    ]
+    odd = [
+        b"",
+        b"{",
+        b"\xff",
+        b"[" * 100_000,
+        b"9" * 5000,
+        b'{"app": "gtsrb", "size": 1' + b"0" * 5000 + b"}",
+    ]
+    return [*(json.dumps(tree).encode() for tree in trees), *odd]
+
+
+def run(data: bytes, folder) -> None:
+    for target in (of_an_app, of_a_run):
+        refused: MinicnnError | None = None
+        try:
+            target(data, folder)
+        except MinicnnError as error:
+            refused = error
+    if refused is not None:
+        raise refused
+
+
+def of_an_app(data: bytes, folder) -> None:
+    """Read the file of an app."""
+    path = folder / FILE
+    path.write_bytes(data)
+    with naming(path):
+        found = load_settings(folder, "gtsrb", Settings)
+    kinds = {
+        "data": (str, type(None)),
+        "split": str,
+        "model": str,
+        "augment": bool,
+        "skip_bad": bool,
+    }
+    for field in dataclasses.fields(found):
+        value = getattr(found, field.name)
+        assert isinstance(value, kinds.get(field.name, int)), field.name
+        assert isinstance(value, bool) == (field.name in ("augment", "skip_bad")), field.name
+
+
+def of_a_run(data: bytes, folder) -> None:
+    """Take the values for a RunConfig, and as params of a model."""
+    try:
+        tree = json.loads(data)
+    except (ValueError, RecursionError):
+        return
+    described = describe(tree)
+    assert json.loads(json.dumps(described)) is not ...
+    check_same(described, describe(tree), pathlib.Path("run"))
+    if isinstance(tree, dict):
+        values = {name: value for name, value in tree.items() if name in FIELDS} | PLAIN
+        try:
+            config = RunConfig(**values)
+        except ConfigError as error:
+            text = str(error)
+        else:
+            text = "RunConfig"
+            assert config.save_every is None or config.save_every > 0
+            assert config.model_dir is None or isinstance(config.model_dir, pathlib.Path)
+        assert text.startswith("RunConfig"), text
