@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 READINGS = 20
 WINDOW = 25  # steps
+PATIENCE = 3.0  # seconds that threads may take to end
 # What each may grow by in the second half
 LIMITS = {
     "memory": 4 << 20,
@@ -72,8 +73,17 @@ class Watch:
         self.saves.append(seconds)
         self.saved = max(self.saved, sum(p.stat().st_size for p in checkpoint.iterdir()))
 
-    def _read(self) -> Reading:
+    def _settle(self) -> None:
+        """Collect garbage, and let threads end that were told to; on a busy machine that takes."""
         gc.collect()
+        most = max((reading.threads for reading in self.readings), default=10**9)
+        end = time.monotonic() + PATIENCE
+        while threading.active_count() > most and time.monotonic() < end:
+            time.sleep(0.01)
+            gc.collect()
+
+    def _read(self) -> Reading:
+        self._settle()
         process = Path("/proc/self")
         pages = int((process / "statm").read_text().split()[1])
         files = [p for p in self.folder.rglob("*") if "tfevents" not in p.name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
 import signal
@@ -47,6 +48,9 @@ def carry_out(name: str, command: Callable[[], int]) -> int:
         Its status; 2 after an error that was foreseen, told in one line; 130 after Ctrl-C; 141
         when nobody reads the output any more.
     """
+    if sys.stdout is None:  # closed by the shell, as in `command >&-`
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            return carry_out(name, command)
     try:
         status = command()
         sys.stdout.flush()
@@ -71,12 +75,10 @@ def _discard_output() -> None:
     try:
         sys.stdout.flush()
     except (OSError, ValueError):
-        try:
+        with contextlib.suppress(OSError, ValueError):  # what is no file needs none of this
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, sys.stdout.fileno())
             os.close(null)
-        except (OSError, ValueError):
-            pass
 
 
 def printable(text: str) -> str:

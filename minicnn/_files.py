@@ -27,7 +27,12 @@ UNFINISHED = ".unfinished-"  # begins the names of what is being written or dele
 SUMS = "SHA256SUMS"
 _SUM = re.compile(r"([0-9a-f]{64})  ([\w.-]{1,100})")  # a line of it
 _numbers = itertools.count()
+_MAY_BE_SOUND = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class UnreadableError(CheckpointError):
+    """A file that may be sound, but the system does not let us read it now."""
 
 
 def write_folder(target: Path, files: Mapping[str, bytes], replace: bool = False) -> None:
@@ -67,7 +72,7 @@ def read_folder(folder: Path) -> dict[str, bytes]:
     """
     wanted = sums_from_bytes(read_bytes(folder / SUMS), folder / SUMS)
     for name in wanted:
-        if not (folder / name).exists():
+        if not os.path.lexists(folder / name):
             raise CheckpointError(f"{folder} is damaged: {name}, which {SUMS} names, is missing")
     files = {name: read_bytes(folder / name) for name in wanted}
     for name, content in files.items():
@@ -201,7 +206,10 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL character
         reason = getattr(error, "strerror", None) or error
-        raise CheckpointError(f"cannot read {path}: {reason}") from error
+        kind = CheckpointError
+        if getattr(error, "errno", None) in _MAY_BE_SOUND:
+            kind = UnreadableError
+        raise kind(f"cannot read {path}: {reason}") from error
 
 
 def _sha256(content: bytes) -> str:

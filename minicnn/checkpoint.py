@@ -1,4 +1,9 @@
-"""The command line: ``python -m minicnn.checkpoint show|verify|diff|prune DIR``."""
+"""The command line: ``python -m minicnn.checkpoint show|verify|diff|prune DIR``.
+
+DIR is the folder of a run, its folder ``checkpoints``, or one checkpoint. ``show``, ``verify`` and
+``diff`` write nothing, and may be called while a run goes on; ``prune`` is refused then. Files are
+read piece by piece: what they hold need not fit in memory.
+"""
 
 from __future__ import annotations
 
@@ -256,11 +261,13 @@ def _outlook(found: Sequence[inspection.Examined]) -> str:
     newest = inspection.newest_sound(found)
     if newest is None:
         return "no checkpoint is sound: a resumed run would refuse to begin"
-    newer = len(found) - 1 - found.index(newest)
-    verb = "checkpoint is" if newer == 1 else "checkpoints are"
-    return f"a resumed run would go on from step {newest.step}" + (
-        f"; {newer} newer {verb} damaged" if newer else ""
-    )
+    text = f"a resumed run would go on from step {newest.step}"
+    newer = found[found.index(newest) + 1 :]
+    if not newer:
+        return text
+    verb = "checkpoint is" if len(newer) == 1 else "checkpoints are"
+    how = "damaged" if all(one.readable for one in newer) else "damaged or cannot be read"
+    return f"{text}; {len(newer)} newer {verb} {how}"
 
 
 def diff(options: argparse.Namespace) -> int:

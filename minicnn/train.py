@@ -44,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.command(options)
     except (MinicnnError, OSError) as error:
-        text = str(error).replace("skip_bad=True", "--skip-bad")  # the option's name here
+        # What was added on the way, such as where the run is saved
+        text = "; ".join([str(error), *getattr(error, "__notes__", ())])
+        text = text.replace("skip_bad=True", "--skip-bad")  # the option's name here
         print(f"python -m minicnn.train {options.app}: error: {printable(text)}", file=sys.stderr)
         return WRONG_USE
     except MemoryError as error:
@@ -55,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return WRONG_USE
     except KeyboardInterrupt as interrupt:
-        print(f"\nstopped{': ' if str(interrupt) else ''}{interrupt}", file=sys.stderr)
+        text = "; ".join([str(interrupt), *getattr(interrupt, "__notes__", ())])
+        print(f"\nstopped{': ' if text else ''}{text}", file=sys.stderr)
         return SIGNALLED + getattr(interrupt, "number", signal.SIGINT)
 
 

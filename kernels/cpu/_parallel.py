@@ -21,6 +21,9 @@ _helpers = 0  # how many there are
 _blas = None  # how to get and set the threads of each BLAS library of this process
 _blas_users = 0
 _blas_before: list[int] = []
+_forks = 0  # threads that are about to fork, or do so
+_changed = threading.Condition(_lock)  # tells of the two above
+_at_fork: list = []  # what else must pause: (pause, go on)
 _inside = threading.local()
 
 # Kernels ask for MINICNN_THREADS hundreds of times a step. The dict behind os.environ answers ten
@@ -156,7 +159,10 @@ def one_blas_thread():
     first one in changes the setting, the last one out restores it.
     """
     global _blas, _blas_users, _blas_before
+    depth = getattr(_inside, "products", 0)
     with _lock:
+        while _forks and not depth and not getattr(_inside, "busy", False):
+            _changed.wait()
         if _blas is None:
             libraries = ThreadpoolController().select(user_api="blas").lib_controllers
             _blas = [_controls(library) for library in libraries]
@@ -164,13 +170,16 @@ def one_blas_thread():
             _blas_before = [get() for get, _ in _blas]
             _set_blas_threads([1] * len(_blas))
         _blas_users += 1
+    _inside.products = depth + 1
     try:
         yield
     finally:
+        _inside.products = depth
         with _lock:
             _blas_users -= 1
             if _blas_users == 0:
                 _set_blas_threads(_blas_before)
+                _changed.notify_all()
 
 
 def _set_blas_threads(numbers):
@@ -202,15 +211,43 @@ def _controls(library):
     return library.get_num_threads, take_and_put
 
 
-def _forget_helpers():
-    """Start afresh: a forked child has the helpers' objects but none of their threads."""
-    global _idle, _helpers, _lock, _blas_users
-    _idle, _helpers, _lock = [], 0, threading.Lock()
-    _inside.busy = False
-    if _blas_users:  # another thread's product, which will not end here
-        _blas_users = 0
-        _set_blas_threads(_blas_before)
+def pause_at_fork(pause, go_on):
+    """Call ``pause()`` before the process is forked, and ``go_on()`` after it, here and there."""
+    _at_fork.append((pause, go_on))
+
+
+def _pause():
+    """Fork when no thread is inside the BLAS: the child would wait for its locks for ever.
+
+    Only then is the rest told to pause, for a product may be what it is needed for.
+    """
+    global _forks
+    _lock.acquire()
+    _forks += 1
+    while _blas_users and not getattr(_inside, "products", 0):
+        _changed.wait()
+    for pause, _ in _at_fork:
+        pause()
+
+
+def _go_on():
+    global _forks
+    for _, go_on in reversed(_at_fork):
+        go_on()
+    _forks -= 1
+    _changed.notify_all()
+    _lock.release()
+
+
+def _start_afresh():
+    """Forget the helpers: a forked child has their objects but none of their threads."""
+    global _idle, _helpers, _lock, _changed, _blas_users, _forks
+    for _, go_on in reversed(_at_fork):
+        go_on()
+    _idle, _helpers, _lock, _forks = [], 0, threading.Lock(), 0
+    _changed, _blas_users = threading.Condition(_lock), 0
+    _inside.busy, _inside.products = False, 0
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_helpers)
+    os.register_at_fork(before=_pause, after_in_parent=_go_on, after_in_child=_start_afresh)

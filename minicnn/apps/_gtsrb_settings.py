@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from minicnn.apps._networks import NETWORKS
 from minicnn.errors import ConfigError
-from minicnn.models import SeedNet
 
-MODELS = {"seed": SeedNet}
+MODELS = NETWORKS
 LIMITS = {
     "size": (8, 1024),
     "channels": (1, 1024),

@@ -44,7 +44,6 @@ __all__ = [
 
 LABEL_SMOOTHING = 0.1
 WEIGHT_DECAY = 5e-4
-LEARNING_RATE = 0.15  # the peak of the one-cycle schedule, for a batch of 128
 PROCEDURAL_TRACKS, PROCEDURAL_FRAMES = 20, 10  # drawn signs of each class, pictures of each
 BATCH = 256  # images at once where nothing is learned
 
@@ -147,7 +146,8 @@ def build_network(settings: Settings) -> nn.Module:
         Takes images (N, 3, H, W) from `standardize`, gives scores (N, 43).
     """
     with nn.seed(settings.seed):
-        return MODELS[settings.model](classes=NUM_CLASSES, channels=settings.channels)
+        build = MODELS[settings.model].build
+        return build(NUM_CLASSES, settings.channels, settings.size)
 
 
 def training_input(settings: Settings, table: SignTable, workers: int = 2) -> Dataset:
@@ -249,7 +249,7 @@ def make_estimator(
     from minicnn.metrics import Accuracy
 
     total = settings.steps(len(train))
-    peak = min(LEARNING_RATE * settings.batch_size / 128, 0.5)
+    peak = min(MODELS[settings.model].peak * settings.batch_size / 128, 0.5)
     schedule = OneCycle(peak, total, rise=0.2)
 
     def optimizer(params: Any) -> Optimizer:

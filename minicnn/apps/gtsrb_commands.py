@@ -149,7 +149,9 @@ def _learn(
     )
 
     parameters = sum(p.size for p in estimator.module.parameters())
-    say(f"network  {settings.model}net, {settings.channels} channels: {parameters:,} parameters")
+    kind = type(estimator.module).__name__
+    say(f"network  {settings.model} ({kind}), {settings.channels} channels: "
+        f"{parameters:,} parameters")  # fmt: skip
     total = settings.steps(len(train_table))
     say(f"training {total:,} steps of {settings.batch_size} images, {settings.epochs} epochs"
         + (f"; resumed at step {estimator.step:,}" if options.resume else ""))  # fmt: skip

@@ -318,13 +318,13 @@ def _fault(infos: list[zipfile.ZipInfo], names: int, end: int) -> str | None:
         elif fault is None and kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             fault = "is neither a file nor a folder"
         if fault:
-            return f"its member {shown(info.orig_filename)!r} {fault}"
+            return f"its member '{shown(info.orig_filename)}' {fault}"
     if names < len(infos):
         twice = Counter(info.filename for info in infos).most_common(1)[0][0]
-        return f"it holds {shown(twice)!r} twice"
+        return f"it holds '{shown(twice)}' twice"
     for info in sorted(infos, key=lambda i: i.header_offset, reverse=True):
         if info.header_offset + _HEADER + info.compress_size > end:
-            return f"its member {shown(info.filename)!r} overlaps what follows it"
+            return f"its member '{shown(info.filename)}' overlaps what follows it"
         end = info.header_offset
     return None
 

@@ -235,7 +235,7 @@ class _Table:
                 f"the image of {width} x {height} pixels"
             )
         if fault := unsafe(name):
-            raise DataError(f"file name {shown(name)!r} {fault}")
+            raise DataError(f"file name '{shown(name)}' {fault}")
         self._check_label(label, name)
         track = number if self.is_test else label * TRACKS_PER_CLASS + _track_number(name)
         short = name if self.only_label is None else f"{self.only_label:05d}/{name}"
@@ -250,7 +250,7 @@ class _Table:
         folder = name.split("/")[-2] if "/" in name else ""
         if not self.is_test and _WHOLE.fullmatch(folder) and int(folder) != label:
             raise DataError(
-                f"class {label}, but {shown(name)!r} is in the folder of class {folder}"
+                f"class {label}, but '{shown(name)}' is in the folder of class {folder}"
             )
 
 
@@ -294,7 +294,7 @@ def _track_number(name: str) -> int:
     match = re.search(r"([0-9]{1,5})_[0-9]+\.\w+\Z", name)
     if match is None:
         raise DataError(
-            f"file name {shown(name)!r} does not say its track (..._<track>_<frame>.<ending>)"
+            f"file name '{shown(name)}' does not say its track (..._<track>_<frame>.<ending>)"
         )
     return int(match[1])
 
@@ -322,9 +322,9 @@ def _without_doubles(records: Iterable[Record], faults: Faults) -> Iterator[Reco
 def _double(record: Record, other: Record) -> str:
     place = other.line.rpartition(" line ")[2]
     if record.label == other.label:
-        return f"lists {shown(record.file)!r} again; line {place} has it"
+        return f"lists '{shown(record.file)}' again; line {place} has it"
     return (
-        f"says that {shown(record.file)!r} is of class {record.label}, but line {place} says "
+        f"says that '{shown(record.file)}' is of class {record.label}, but line {place} says "
         f"{other.label}"
     )
 

@@ -9,12 +9,13 @@ picture itself and is cut out first.
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 import re
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,12 +115,13 @@ def decode(data: bytes, most_pixels: int = MOST_PIXELS, upright: bool = False) -
     if kind is None:
         raise DataError(f"is not an image ({', '.join(KINDS)}); it begins with {data[:12]!r}")
     try:
-        with _in_turn(kind in ("GIF", "WebP")):  # these take memory before they tell their size
+        # GIF and WebP take memory before they tell their size
+        with _turn if kind in ("GIF", "WebP") else _FREE:
             opened, exif = _opened(kind, data, most_pixels)
         width, height = opened.size
         _check_pixels(width, height, most_pixels)
         _check_speed(opened, data)
-        with _in_turn(width * height > _LARGE):
+        with _turn if width * height > _LARGE else _FREE:
             image = to_rgb(opened)
             return _upright(image, exif or opened.info.get("exif")) if upright else image
     except DataError:
@@ -173,15 +175,6 @@ def _eight_bits(image: Image) -> Image:
 
 def _opened(kind: str, data: bytes, most_pixels: int) -> tuple[Image, bytes]:
     """Return what Pillow makes of a file's header, and the camera's notes if they were cut out."""
-    from PIL import (
-        BmpImagePlugin,
-        GifImagePlugin,
-        JpegImagePlugin,
-        PngImagePlugin,
-        PpmImagePlugin,
-        WebPImagePlugin,
-    )
-
     exif = b""
     if kind == "WebP":
         _check_pixels(*_webp_size(data), min(most_pixels, _MOST_PIXELS_WEBP))
@@ -193,7 +186,21 @@ def _opened(kind: str, data: bytes, most_pixels: int) -> tuple[Image, bytes]:
         data = _bare_png(data)
     elif kind == "JPEG":
         data, exif = _bare_jpeg(data)
-    openers: dict[str, Callable[[io.BytesIO], Image]] = {
+    return _openers()[kind](io.BytesIO(data)), exif
+
+
+@functools.cache
+def _openers() -> dict[str, Callable[[io.BytesIO], Image]]:
+    from PIL import (
+        BmpImagePlugin,
+        GifImagePlugin,
+        JpegImagePlugin,
+        PngImagePlugin,
+        PpmImagePlugin,
+        WebPImagePlugin,
+    )
+
+    return {
         "BMP": BmpImagePlugin.BmpImageFile,
         "GIF": GifImagePlugin.GifImageFile,
         "JPEG": JpegImagePlugin.JpegImageFile,
@@ -201,7 +208,6 @@ def _opened(kind: str, data: bytes, most_pixels: int) -> tuple[Image, bytes]:
         "PPM": PpmImagePlugin.PpmImageFile,
         "WebP": WebPImagePlugin.WebPImageFile,
     }
-    return openers[kind](io.BytesIO(data)), exif
 
 
 def _check_pixels(width: int, height: int, most: int) -> None:
@@ -316,17 +322,8 @@ def _orientation(exif: bytes) -> int:
     return 1
 
 
-_turn = threading.Lock()
-
-
-@contextlib.contextmanager
-def _in_turn(needed: bool) -> Iterator[None]:
-    """Let one thread in at a time, if needed."""
-    if not needed:
-        yield
-        return
-    with _turn:
-        yield
+_turn = threading.Lock()  # of those who decode what takes much memory
+_FREE = contextlib.nullcontext()
 
 
 def _after_fork() -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from io import BufferedReader
 from pathlib import Path
 from typing import NamedTuple
 
 from minicnn.errors import CheckpointError
 from minicnn.estimator import _settings
-from minicnn.estimator._inspection import TRIES, Examined, examine, find
+from minicnn.estimator._inspection import TRIES, Examined, examine, find, is_gone
 from minicnn.estimator._stored_arrays import (
     Difference,
     StoredArray,
@@ -120,7 +119,7 @@ def compare(one: Examined, other: Examined, name: str) -> list[Compared]:
         return _compare(one, other, name)
     except CheckpointError as error:
         for each in (one, other):
-            if not os.path.lexists(each.path):
+            if is_gone(each.path):
                 text = f"{each.path} was deleted while it was read, as by a run that goes on"
                 raise CheckpointError(f"{text}; try again") from error
         raise

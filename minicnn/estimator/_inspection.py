@@ -1,4 +1,4 @@
-"""What lies in a run's folder: which checkpoints, whether they are sound, how they differ."""
+"""What lies in a run's folder: which checkpoints there are, and whether they are sound."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from minicnn import _files
+from minicnn._files import UnreadableError
 from minicnn.errors import CheckpointError
 from minicnn.estimator import _lock
 from minicnn.estimator._checkpoint_files import (
@@ -26,7 +27,6 @@ from minicnn.estimator._checkpoint_files import (
     head_of,
 )
 from minicnn.estimator._stored_arrays import (
-    UnreadableError,
     open_file,
     read_at_most,
     stored_arrays,
@@ -121,7 +121,7 @@ def find(path: Path) -> Place:
     CheckpointError
         If there is no checkpoint.
     """
-    if not os.path.lexists(path):
+    if is_gone(path):
         raise CheckpointError(f"{path} does not exist; give the folder of a run or a checkpoint")
     if not path.is_dir():
         raise CheckpointError(f"{path} is no folder; give the folder of a run or a checkpoint")
@@ -141,6 +141,17 @@ def find(path: Path) -> Place:
             raise CheckpointError(f"there is no checkpoint in {folder}")
         time.sleep(_PAUSE)  # a folder that is renamed meanwhile may be listed under neither name
     raise CheckpointError(f"there is no checkpoint in {folder}; only unfinished ones")
+
+
+def is_gone(path: Path) -> bool:
+    """Tell whether there is nothing of this name, and not only nothing to be seen."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: it names a NUL
+        return True
+    except OSError:  # nobody knows
+        return False
+    return False
 
 
 def _named(folder: Path, start: str) -> list[Path]:
@@ -208,7 +219,7 @@ def examine(path: Path, thorough: bool) -> Examined:
     except (CheckpointError, OSError) as error:
         found.readable = not isinstance(error, UnreadableError | OSError)
         found.fault = str(error).replace(f"{path}{os.sep}", "")
-        found.gone = not os.path.lexists(path)
+        found.gone = is_gone(path)
     found.nbytes = total_bytes(path)
     return found
 

@@ -110,7 +110,8 @@ class FolderLock:
 def holder_of(folder: Path) -> str:
     """Say who has the lock of a folder, or had it last."""
     try:
-        found = json.loads((folder / NAME).read_text("utf-8")[:1000])
+        with (folder / NAME).open("rb") as file:
+            found = json.loads(file.read(1000))
         process, host, since = (found[key] for key in ("process", "host", "since"))
         return f"process {process!r} on {host!s:.100} since {since!s:.30}"
     except (OSError, ValueError, TypeError, KeyError, RecursionError):

@@ -58,6 +58,8 @@ class RunFolder:
                 "it, or give another model_dir, or delete it"
             )
         saved, damaged = newest_sound_checkpoint(self.checkpoints)
+        if saved is None and not damaged:  # another run has deleted them meanwhile, as too old
+            return self.open(resume)
         self._damaged = [path for path, _ in damaged]
         faults = "; ".join(fault for _, fault in damaged)
         if saved is None:

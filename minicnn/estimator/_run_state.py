@@ -1,11 +1,14 @@
-"""What the state in a checkpoint must be like for an Estimator to go on from it."""
+"""What a checkpoint must be like for an Estimator to go on from it: when it is read, and saved."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from minicnn.errors import CheckpointError
+import numpy as np
+
+from minicnn.errors import CheckpointError, GradientError
 from minicnn.estimator._checkpoint_files import STATE
+from minicnn.estimator._model import Model
 from minicnn.estimator.checkpoint import Checkpoint
 
 
@@ -25,6 +28,19 @@ def check_run_state(saved: Checkpoint) -> None:
     for name, fits in {**_PARTS, **_OPTIONAL}.items():
         if name in state and not fits(state[name]):
             raise _foreign(saved, f"its {name!r} is {state[name]!r:.100}")
+
+
+def check_finite(model: Model, step: int) -> None:
+    """Refuse to save what no run could go on from; a buffer may hold infinities on purpose."""
+    learned = {name for name, _ in model.parameters()}
+    for name, value in model.weights().items():
+        if value.dtype.kind != "f" or np.isfinite(value).all():
+            continue
+        if name in learned or np.isnan(value).any():
+            raise GradientError(
+                f"checkpoint: {name!r} is not finite after step {step}, so this is not saved; the "
+                "last good checkpoint stays the newest"
+            )
 
 
 def _foreign(saved: Checkpoint, reason: str) -> CheckpointError:

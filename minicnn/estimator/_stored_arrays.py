@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn._files import UnreadableError
 from minicnn.errors import CheckpointError
 
 _TYPES = {
@@ -24,10 +25,6 @@ _MOST_HEADER = 16 << 20  # bytes: the names of more than 100,000 arrays
 _MOST_BYTES = 1 << 63
 _MOST_AXES = 32
 _PIECE = 1 << 18  # elements read at a time
-
-
-class UnreadableError(CheckpointError):
-    """A file that may be sound, but the system does not let us read it."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ zeros that a power cut has left, nor what a person has typed in between.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import re
@@ -14,7 +15,7 @@ import stat
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from minicnn import _files
 from minicnn.errors import CheckpointError, CheckpointWarning, ConfigError
@@ -23,6 +24,7 @@ from minicnn.estimator._appending import AppendedFile, cannot_write
 _OWNER = "OutputHook"
 _LONGEST = 1 << 20  # bytes in a row; what is longer is none
 _DIGITS = 18  # in a step; what has more is none
+_REMEMBERED = 100  # tables
 _SHOWN = 5  # numbers of lines in a warning
 _NUMBER = rb"(?:[-+]?(?:\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|inf|nan))"
 _ROW = re.compile(rb"%b(?:,%b)*\r?\n" % (_NUMBER, _NUMBER))
@@ -56,6 +58,7 @@ class Table:
             raise cannot_write(_OWNER, path, error) from error
         self._columns: list[str] = []
         self._kept = -1  # the last step that was there already
+        self._newest = -1  # the last step
         self._file: AppendedFile
         self._open(last_step)
 
@@ -83,17 +86,22 @@ class Table:
             )
         line = (",".join(map(repr, row.values())) + "\n").encode()
         self._file.append(line if self._columns else _header(columns) + line)
-        self._columns = columns
+        self._columns, self._newest = columns, max(self._newest, int(row["step"]))
 
     def close(self) -> None:
         """Finish the file."""
         self._file.close()
+        with contextlib.suppress(OSError):
+            _left[self._file.path] = _Left(_look_of(self._file.path), self._columns, self._newest)
+        while len(_left) > _REMEMBERED:
+            _left.pop(next(iter(_left)))
 
     def _open(self, last_step: int) -> None:
         try:
             target = Path(os.path.realpath(self.path))  # a link stays one
             there = _has_rows(target)
-            self._columns, self._kept = _cut(target, last_step) if there else ([], -1)
+            self._columns, self._kept = _prepared(target, last_step) if there else ([], -1)
+            self._newest = self._kept
         except OSError as error:
             raise cannot_write(_OWNER, self.path, error) from error
         except CheckpointError as error:  # it was to be written as a whole
@@ -101,6 +109,32 @@ class Table:
             reason = cause if isinstance(cause, OSError) else error
             raise cannot_write(_OWNER, self.path, reason) from cause
         self._file = AppendedFile(target, _OWNER)
+
+
+class _Left(NamedTuple):
+    """How this process has left a table."""
+
+    look: tuple[int, ...]
+    columns: list[str]
+    newest: int  # the last step
+
+
+# So that many short calls of `train` do not read a long table each time
+_left: dict[Path, _Left] = {}
+
+
+def _look_of(path: Path) -> tuple[int, ...]:
+    """Return what is another when somebody has written to a file."""
+    found = path.stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _prepared(path: Path, last_step: int) -> tuple[list[str], int]:
+    """Let a table be such that rows can be appended; return the columns and the last step left."""
+    left = _left.pop(path, None)
+    if left is not None and left.newest <= last_step and left.look == _look_of(path):
+        return left.columns, left.newest
+    return _cut(path, last_step)
 
 
 def _has_rows(path: Path) -> bool:

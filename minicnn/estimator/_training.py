@@ -106,7 +106,7 @@ class TrainingRun:
         except BaseException as error:
             self._undo(position)
             self._keep_batch(error, undone=True)
-            if isinstance(error, MinicnnError):
+            if isinstance(error, MinicnnError) and not isinstance(error, GradientError):
                 error.add_note(f"minicnn: this was in step {self.estimator.step + 1}")
             raise
         try:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
+import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,13 +194,20 @@ def newest_sound_checkpoint(
         None if there is none.
     damaged : list of (Path, str)
         The newer ones, the newest first, each with what is wrong with it.
+
+    Raises
+    ------
+    CheckpointError
+        If the system does not let us read one that may be sound.
     """
     damaged: list[tuple[Path, str]] = []
     for path in reversed(list_checkpoints(folder)):
         try:
             return load_checkpoint(path), damaged
+        except _files.UnreadableError:
+            raise  # it may be sound: to go on from an older one would lose it
         except CheckpointError as error:
-            if path.exists():  # else another process has deleted it meanwhile, as too old
+            if os.path.lexists(path):  # else another process has deleted it meanwhile, as too old
                 damaged.append((path, str(error)))
     return None, damaged
 
@@ -368,7 +376,7 @@ def _free_name(folder: Path, step: int, earlier: list[Path]) -> Path:
 
 def _checkpoint_at(path: str | Path) -> Path:
     path = Path(path)
-    if (path / STATE).is_file() or NAME.fullmatch(path.name):
+    if os.path.isfile(path / STATE) or NAME.fullmatch(path.name):
         return path
     newest = newest_checkpoint(path)
     if newest is None:

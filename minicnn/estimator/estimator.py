@@ -14,7 +14,7 @@ from minicnn import nn
 from minicnn.autograd import Tensor
 from minicnn.backend import forking
 from minicnn.backend.device import get_device, on_device
-from minicnn.errors import ConfigError, GradientError, ShapeError
+from minicnn.errors import ConfigError, ShapeError
 from minicnn.estimator import _settings
 from minicnn.estimator._input import InputFn, TrainingInput, as_tensors, batches, count_examples
 from minicnn.estimator._model import (
@@ -25,7 +25,7 @@ from minicnn.estimator._model import (
 )
 from minicnn.estimator._precision import computing_in
 from minicnn.estimator._run_folder import RunFolder
-from minicnn.estimator._run_state import check_run_state
+from minicnn.estimator._run_state import check_finite, check_run_state
 from minicnn.estimator._training import TrainingRun
 from minicnn.estimator._turns import Turns
 from minicnn.estimator.control_hooks import CheckpointHook
@@ -393,7 +393,7 @@ class Estimator:
         if self.best is not None:
             state["best"] = self.best
         protect = () if self.best is None else (self.best["step"],)
-        _check_finite(self.model, self.step)
+        check_finite(self.model, self.step)
         self.saved_at = self._folder.save(
             self.step, self.model.weights(), optimizer, state, self.config.keep, protect
         )
@@ -521,16 +521,3 @@ class Estimator:
         features, labels = as_tensors((features, labels), self.device)
         self.model.prepare(features, labels, mode, self.step)
         return self.model.call(features, labels, mode, self.step)
-
-
-def _check_finite(model: Model, step: int) -> None:
-    """Refuse to save what no run could go on from; a buffer may hold infinities on purpose."""
-    learned = {name for name, _ in model.parameters()}
-    for name, value in model.weights().items():
-        if value.dtype.kind != "f" or np.isfinite(value).all():
-            continue
-        if name in learned or np.isnan(value).any():
-            raise GradientError(
-                f"checkpoint: {name!r} is not finite after step {step}, so this is not saved; the "
-                "last good checkpoint stays the newest"
-            )

@@ -175,6 +175,8 @@ class _Window:
     def readline(self) -> bytes:
         line = self._stream.readline(_LONGEST_NAME)
         self._left -= len(line)
+        if b"\\" in line:  # pickletools would take it for an escape
+            raise CheckpointError(f"its pickle names {shown(repr(line))[:100]}: damaged or hostile")
         return line
 
 

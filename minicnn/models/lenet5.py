@@ -169,13 +169,13 @@ class _Table(Module):
     """Convolutions, each of which sees its own choice of the channels."""
 
     def __init__(self, inputs: tuple[tuple[int, ...], ...]) -> None:
-        self._inputs = inputs
+        self._inputs = [np.array(seen) for seen in inputs]
         self.maps = [Conv2d(len(seen), 1) for seen in inputs]
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve."""
         pairs = zip(self.maps, self._inputs, strict=True)
-        return ops.concatenate([conv(x[:, list(seen)]) for conv, seen in pairs], axis=1)
+        return ops.concatenate([conv(ops.gather(x, seen, axis=1)) for conv, seen in pairs], axis=1)
 
 
 class _Distances(Module):

@@ -53,6 +53,15 @@ def test_a_reader_that_goes_away_is_no_error(run):
     assert (result.returncode, result.stderr) == (141, b"")
 
 
+@POSIX
+def test_output_that_the_shell_has_closed(run):
+    words = f"{sys.executable} -m minicnn.checkpoint verify {run}"
+    result = subprocess.run(
+        ["sh", "-c", f"{words} >&-"], cwd=ROOT, stderr=subprocess.PIPE, timeout=60, check=False
+    )
+    assert (result.returncode, result.stderr) == (0, b"")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
 def test_output_that_cannot_be_written_is_one_line(run):
     with open("/dev/full", "wb") as full:

@@ -1,10 +1,15 @@
 """The cache is used when it is right, made again when it is not, and never in the way."""
 
+import io
+import json
 import logging
 import os
 import subprocess
 import sys
 import textwrap
+import threading
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -149,12 +154,132 @@ def test_broken_cache_is_made_again(tmp_path, decoded, caplog, damage):
     assert len(decoded) == 24
 
 
-def test_foreign_cache_file_is_not_used(tmp_path, decoded):
+def with_columns(file, **changes):
+    """The cache's file with some columns changed, or given as the raw bytes of a .npy file."""
+    with np.load(file) as columns:
+        new = {name: columns[name] for name in columns.files} | changes
+    with zipfile.ZipFile(file, "w") as members:
+        for name, column in new.items():
+            content = io.BytesIO()
+            if isinstance(column, bytes):
+                content.write(column)
+            else:
+                np.save(content, column)
+            members.writestr(f"{name}.npy", content.getvalue())
+
+
+def header(shape, kind="|u1"):
+    file = io.BytesIO()
+    description = {"descr": kind, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, description)
+    return file.getvalue() + bytes(100)
+
+
+def text(content):
+    return np.frombuffer(
+        content if isinstance(content, bytes) else json.dumps(content).encode(), np.uint8
+    )
+
+
+def other_text(file, **changes):
+    with np.load(file) as columns:
+        return text(json.loads(bytes(columns["text"])) | changes)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda file: {"images": np.zeros((3, 8, 8, 3), np.uint8)},
+        lambda file: {"images": np.zeros((12, 8, 8, 3), np.float32)},
+        lambda file: {"images": header((2**40, 8, 8, 3))},
+        lambda file: {"images": header((2**62, 2**62, 2**62, 3))},
+        lambda file: {"images": header((-1, 8, 8, 3))},
+        lambda file: {"images": header((12, 8, 8, 3), "|O")},
+        lambda file: {"images": b"\x93NUMPY\x01\0\xff\xff" + b"(" * 70_000},
+        lambda file: {"labels": np.full(12, 43)},
+        lambda file: {"labels": np.zeros(12, np.int32)},
+        lambda file: {"tracks": np.zeros((12, 1), np.int64)},
+        lambda file: {"text": text(b"[" * 100_000)},
+        lambda file: {"text": text(b"9" * 10_000)},
+        lambda file: {"text": text([])},
+        lambda file: {"text": text(b"\xff\xfe")},
+        lambda file: {"text": other_text(file, key="of another")},
+        lambda file: {"text": other_text(file, names=[1] * 12)},
+        lambda file: {"text": other_text(file, skipped=[[1, 2]])},
+        lambda file: {"text": other_text(file, skipped=[["a", "b", "c"]])},
+        lambda file: {"text": other_text(file, source=None)},
+        lambda file: {"more": np.zeros(3)},
+    ],
+)
+def test_foreign_cache_file_is_not_used(tmp_path, decoded, caplog, change):
     folder, cache = official(tmp_path / "a"), tmp_path / "c"
     load_gtsrb(folder, size=8, cache=cache)
     (file,) = cache.iterdir()
-    np.savez(file, images=np.zeros((3, 8, 8, 3), np.uint8))
+    with_columns(file, **change(file))
+    with caplog.at_level(logging.WARNING):
+        expect(load_gtsrb(folder, size=8, cache=cache))
+    assert f"{file} is broken (" in caplog.text
+    assert len(decoded) == 24
     expect(load_gtsrb(folder, size=8, cache=cache))
+    assert len(decoded) == 24
+
+
+def test_a_rewritten_cache_file_that_is_right_is_used(tmp_path, decoded):
+    """Else the test above would pass for the wrong reason."""
+    folder, cache = official(tmp_path / "a"), tmp_path / "c"
+    load_gtsrb(folder, size=8, cache=cache)
+    (file,) = cache.iterdir()
+    with_columns(file)
+    expect(load_gtsrb(folder, size=8, cache=cache))
+    assert len(decoded) == 12
+
+
+def test_packed_cache_file_is_not_unpacked(tmp_path, decoded):
+    """A zip bomb in place of the cache."""
+    folder, cache = official(tmp_path / "a"), tmp_path / "c"
+    load_gtsrb(folder, size=8, cache=cache)
+    (file,) = cache.iterdir()
+    with np.load(file) as columns:
+        np.savez_compressed(file, **columns)
+    expect(load_gtsrb(folder, size=8, cache=cache))
+    assert len(decoded) == 24
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_in_place_of_the_cache_file(tmp_path, caplog):
+    folder, cache = official(tmp_path / "a"), tmp_path / "c"
+    load_gtsrb(folder, size=8, cache=cache)
+    (file,) = cache.iterdir()
+    file.unlink()
+    os.mkfifo(file)
+    with caplog.at_level(logging.WARNING):
+        expect(load_gtsrb(folder, size=8, cache=cache))
+    assert "is a pipe, not a file" in caplog.text
+
+
+def test_threads_that_make_the_same_cache_at_once(tmp_path, caplog):
+    folder, cache = official(tmp_path / "a"), tmp_path / "c"
+    start = threading.Barrier(4)
+
+    def load():
+        start.wait()
+        expect(load_gtsrb(folder, size=8, cache=cache))
+
+    with caplog.at_level(logging.WARNING), ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(load) for _ in range(4)]:
+            done.result()
+    assert [p.suffix for p in cache.iterdir()] == [".npz"]
+    assert not caplog.text
+
+
+def test_ctrl_c_while_writing_leaves_nothing(tmp_path, monkeypatch):
+    def stop(descriptor):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", stop)
+    with pytest.raises(KeyboardInterrupt):
+        load_gtsrb(official(tmp_path / "a"), size=8, cache=tmp_path / "c")
+    assert list((tmp_path / "c").iterdir()) == []
 
 
 def test_cache_folder_that_cannot_be(tmp_path, caplog):
@@ -205,9 +330,10 @@ def test_leftovers_of_killed_runs_are_swept(tmp_path):
     load_gtsrb(folder, size=8, cache=cache)
     (file,) = cache.iterdir()
     file.unlink()
-    old, young = (cache / f"{file.name}.{n}.tmp" for n in (111, 222))
-    old.touch()
-    young.touch()
+    old, young, other = (cache / f"{n}.npz.{n}-0.tmp" for n in (111, 222, 333))
+    for leftover in (old, young, other):
+        leftover.touch()
     os.utime(old, (1e9, 1e9))
+    os.utime(other, (1e11, 1e11))  # before the clock was set back
     load_gtsrb(folder, size=8, cache=cache)
-    assert sorted(cache.iterdir()) == [file, young]
+    assert sorted(cache.iterdir()) == sorted([file, young])

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from gtsrb_files import encoded, image, kaggle, official, write, zipped
 
+from minicnn.data import gtsrb, gtsrb_layouts
 from minicnn.data.gtsrb import load_gtsrb
-from minicnn.errors import DataError
+from minicnn.errors import ConfigError, DataError
 
 BROKEN = "GTSRB/Final_Training/Images/00001/00000_00001.ppm"
 TABLE = "GTSRB/Final_Training/Images/00001/GT-00001.csv"
@@ -110,6 +111,20 @@ def changed(line, column, value):
         (changed(3, 0, "/etc/x_1_2.ppm"), "line 3: file name '/etc/.*is an absolute path"),
         (changed(3, 0, "picture.ppm"), "line 3: file name 'picture.ppm' does not say its track"),
         (changed(3, 6, None), r"line 3: has no ClassId; the line ends early"),
+        (changed(3, 1, "2_5"), "line 3: Width is '2_5', not a whole number"),
+        (changed(3, 1, "٢٥"), "line 3: Width is '٢٥', not a whole number"),
+        (changed(3, 1, "+25"), "line 3: Width is .\\+25., not a whole number"),
+        (changed(3, 1, "9" * 5000), "line 3: Width is '9{40}', not a whole number"),
+        (changed(3, 7, "nan"), "line 3: ClassId is 'nan', not a whole number"),
+        (changed(3, 3, "-inf"), r"line 3: Roi\.X1 is '-inf', not a whole number"),
+        (changed(3, 7, "1e0"), "line 3: ClassId is '1e0', not a whole number"),
+        (changed(3, 0, "a\0_1_2.ppm"), r"line 3: file name 'a\\x00_1_2.ppm' holds a NUL"),
+        (changed(3, 0, "x" * 5000 + "_1_2.ppm"), r"line 3: file name 'xx.*xx.*has 5,008 char"),
+        (changed(3, 0, "x" * 20_000), r"line 3: has 20,\d+ characters; more than 10,000 are"),
+        (changed(3, 0, '"00000_00001.ppm'), r"line 3: is not a line of CSV \(unexpected end"),
+        (changed(3, 0, '"a"b'), "line 3: is not a line of CSV"),
+        (changed(3, 0, "00000_00000.ppm"), "line 3: lists '.*ppm' again; line 2 has it"),
+        (changed(3, 0, ".//00000_00000.ppm"), "line 3: lists '.*ppm' again; line 2 has it"),
     ],
 )
 def test_broken_line(tmp_path, change, message):
@@ -126,7 +141,13 @@ def test_broken_line(tmp_path, change, message):
         (b"Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId\n", "has a header but no im"),
         (b"Filename;Width;Height;ClassId\na.ppm;3;4;1\n", r"lacks the column Roi\.X1, Roi\.Y1"),
         (b"00000_00000.ppm;29;30;5;6;24;25;1\n", "lacks the column Filename, ClassId.*first line"),
-        (b"\xff\xfe\x00\x01", "is not a text file"),
+        (b"\xff\xfe\x00\x01", r"is not a text file in UTF-8 \(line 1: invalid start byte\)"),
+        ("Filename;ClassId\n".encode("utf-16"), "is not a text file in UTF-8"),
+        (b"Filename;\r\r\n\xe9;1\n", r"is not a text file in UTF-8 \(line 3: invalid contin"),
+        (
+            b"Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId;ClassId\n",
+            r"has the column ClassId twice; its first line is 'Filename;Width",
+        ),
         (b'Filename;"ClassId\n"' + b"x" * 200, "is not a line of CSV"),
         (b'Filename;ClassId;"' + b"x" * 200_000, "has 200,018 characters; more than 10,000 are"),
         (None, "is missing"),
@@ -179,3 +200,84 @@ def test_flipped_byte_in_a_zip_is_found(tmp_path):
     with pytest.raises(DataError, match=r"00000_00000_00000\.bmp .*Bad CRC-32"):
         load(path)
     assert len(load(path, skip_bad=True)) == 11
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("quoted", [False, True])
+def test_table_of_any_line_ends_and_quotes(tmp_path, end, quoted):
+    path = kaggle(tmp_path) / "Train.csv"
+    lines = path.read_text().splitlines()
+    if quoted:
+        lines = ['"' + line.replace(",", '","') + '"' for line in lines]
+    write(path, end.join([*lines, "", ""]))
+    assert len(load(tmp_path)) == 12
+
+
+def test_a_quote_that_is_never_closed_spoils_one_line(tmp_path):
+    path = kaggle(tmp_path) / "Train.csv"
+    write(path, path.read_text().replace(",1,Train", ',"1,Train', 1))
+    table = load(tmp_path, skip_bad=True)
+    assert len(table) == 11
+    assert [name.rpartition(" ")[2] for name, _ in table.skipped] == ["6"]
+
+
+def test_contradictions_leave_out_both_lines(tmp_path):
+    """The same file as two classes: nothing says which of them is right."""
+    folder = kaggle(tmp_path)
+    text = (folder / "Train.csv").read_text()
+    (folder / "Train/0").rename(folder / "Train/signs")  # a folder that names no class
+    text = text.replace("Train/0/", "Train/signs/")
+    again = text.splitlines()[2].replace(",0,Train", ",5,Train")
+    write(folder / "Train.csv", text + again + "\n")
+    with pytest.raises(
+        DataError,
+        match=r"Train\.csv line 14: says that 'Train/signs/00000_00000_00001\.png' is of class 5, "
+        r"but line 3 says 0; mend it",
+    ):
+        load(folder)
+    table = load(folder, skip_bad=True)
+    assert len(table) == 11
+    assert [name.rpartition(" ")[2] for name, _ in table.skipped] == ["14", "3"]
+    assert not any("00000_00000_00001" in name for name in table.names)
+
+
+def test_the_folder_of_kaggle_contradicts_the_class(tmp_path):
+    path = kaggle(tmp_path) / "Train.csv"
+    write(path, path.read_text().replace(",1,Train", ",2,Train", 1))
+    with pytest.raises(
+        DataError,
+        match=r"Train\.csv line 6: class 2, but 'Train/1/.*png' is in the folder of class 1",
+    ):
+        load(tmp_path)
+    assert len(load(tmp_path, skip_bad=True)) == 11
+
+
+def test_tables_without_end(tmp_path, monkeypatch):
+    path = kaggle(tmp_path) / "Train.csv"
+    with open(path, "ab") as file:
+        file.truncate(2**40)
+    with pytest.raises(DataError, match=r"Train\.csv: claims 1,099,511,627,776 bytes; more than"):
+        load(tmp_path)
+    kaggle(tmp_path)
+    monkeypatch.setattr(gtsrb_layouts, "MOST_IMAGES", 5)
+    with pytest.raises(DataError, match=r"Train\.csv line 7: more than 5 images are refused"):
+        load(tmp_path)
+    write(path, path.read_text().splitlines()[0] + "\nx" * 20)
+    with pytest.raises(
+        DataError, match=r"Train\.csv line \d+: .*; and 5 faults before it: give up"
+    ):
+        load(tmp_path, skip_bad=True)
+
+
+def test_too_many_pixels_for_the_memory(tmp_path, monkeypatch):
+    def no_memory(shape, dtype):
+        raise MemoryError
+
+    monkeypatch.setattr(gtsrb.np, "empty", no_memory)
+    with pytest.raises(ConfigError, match="12 images of 4096 x 4096 pixels need 1 GiB of memory"):
+        load_gtsrb(kaggle(tmp_path), size=4096, cache=None)
+
+
+def test_a_home_that_is_not_there():
+    with pytest.raises(ConfigError, match=r"~nobody-of-this-name: .*; give the whole path"):
+        load("~nobody-of-this-name")

@@ -45,7 +45,7 @@ def test_an_endless_device_is_refused(tmp_path):
 
 
 def test_a_folder_and_nothing_at_all(tmp_path):
-    with pytest.raises(DataError, match="is a folder, not a file|cannot be read"):
+    with pytest.raises(DataError, match=r"is a folder, not a file|cannot be read"):
         read(tmp_path)
     with pytest.raises(DataError, match="is missing"):
         read(tmp_path / "a")

@@ -7,6 +7,7 @@ import pytest
 
 from minicnn import nn, ops
 from minicnn.autograd import differentiable
+from minicnn.backend.device import get_device
 from minicnn.backend.random import Stream
 from minicnn.data import Dataset
 from minicnn.errors import GradientError
@@ -76,6 +77,12 @@ def rate(step):
     return 1e300 if planted["what"] == "update" and step == STEP - 1 else 0.05
 
 
+def looking(config):
+    """Let a run look in every step, as it does on the CPU, where these tests are run on a GPU."""
+    elsewhere = get_device() != "cpu" and "device" not in config
+    return {"check_numbers": 1, **config} if elsewhere else config
+
+
 def estimator(model_dir=None, loss=ops.sparse_softmax_cross_entropy, **config):
     with nn.seed(4):
         net = Net()
@@ -83,7 +90,7 @@ def estimator(model_dir=None, loss=ops.sparse_softmax_cross_entropy, **config):
         net,
         loss,
         lambda p: SGD(p, rate, weight_decay=1e-3),
-        config=RunConfig(model_dir, **config),
+        config=RunConfig(model_dir, **looking(config)),
     )
 
 
@@ -94,7 +101,7 @@ def line(optimizer, loss=lambda p, x: (p * x).sum(), start=1.0, folder=None, **c
     return Estimator(
         lambda x, _, mode, __: EstimatorSpec(mode, loss=loss(module.p, x), optimizer=optimizer),
         module=module,
-        config=RunConfig(folder, **config),
+        config=RunConfig(folder, **looking(config)),
     )
 
 

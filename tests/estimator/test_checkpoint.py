@@ -329,6 +329,21 @@ def test_the_newest_sound_one(tmp_path):
     assert all("weights.safetensors is damaged" in fault for _, fault in damaged)
 
 
+def test_what_cannot_be_read_now_is_not_called_damaged(tmp_path, monkeypatch):
+    """With too many open files, say: a run must not go back to an older one for that."""
+    paths = [save(tmp_path, step, keep=None) for step in (1, 2)]
+    read = Path.read_bytes
+
+    def exhausted(path):
+        if path.parent == paths[1]:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", exhausted)
+    with pytest.raises(CheckpointError, match=r"cannot read .*step-00000002.*: Too many open"):
+        newest_sound_checkpoint(tmp_path)
+
+
 def test_pruning_keeps_the_newest_sound_ones_and_the_best(tmp_path):
     best = {"best": {"step": 2}}
     paths = {step: save(tmp_path, step, state=best, keep=None) for step in (1, 2, 3, 4, 5, 6)}

@@ -1,5 +1,6 @@
 """Several threads: one model, two Estimators, and who may do what meanwhile."""
 
+import signal
 import sys
 import threading
 import time
@@ -332,6 +333,19 @@ def test_ctrl_c_while_waiting_for_a_turn_lets_the_others_go_on():
     assert entered.is_set()
     assert not turns._waiting
     assert not turns._readers
+
+
+def test_only_training_in_the_main_thread_minds_ctrl_c():
+    seen = []
+
+    class Look(Hook):
+        def after_step(self, context):
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    at_once(lambda: estimator().train(training_data, steps=1, hooks=[Look()]))
+    assert seen == [signal.getsignal(signal.SIGINT)]
+    estimator().train(training_data, steps=1, hooks=[Look()])
+    assert seen[0] is not seen[1]
 
 
 def run_of(kind, seed, folder=None, **config):

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import small_runs
 from forking import LIMIT, begin, fork, in_child, result
+from llvmlite import binding
+from numba.core.compiler_lock import global_compiler_lock
 from small_runs import bits, estimator, training_data, validation_data
 
 from minicnn import Tensor, ops
@@ -22,6 +24,7 @@ from minicnn.errors import CheckpointError, ConfigError
 from minicnn.estimator import Hook
 from minicnn.kernels.cpu import _buffers, _parallel
 from minicnn.kernels.cpu.vector import objects, team
+from minicnn.nn import _building
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,8 +97,19 @@ def test_a_child_may_close_and_drop_its_parents_iterator():
         iterator.close()
         return state
 
-    with cursor._changed:
-        child = begin(close)
+    held, leave = threading.Event(), threading.Event()
+
+    def hold():
+        with cursor._changed:
+            held.set()
+            leave.wait(LIMIT)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    child = begin(close)
+    leave.set()
+    thread.join()
     assert result(*child) == iterator.state_dict()
     iterator.close()
 
@@ -129,36 +143,35 @@ def new_shape(size):
     return float(y.sum().item())
 
 
-@pytest.mark.parametrize("what", ["buffers", "pool", "team", "compilers", "layers"])
-def test_no_lock_of_another_thread_is_locked_in_a_child(what):
-    from minicnn.nn import _building
+LOCKS = {
+    "buffers": lambda: _buffers._lock,
+    "pool": lambda: _parallel._lock,
+    "team": lambda: team._busy,
+    "layers": lambda: _building._lock,
+    "Numba compiles": lambda: global_compiler_lock,
+    "we compile": lambda: objects._lock,
+    "LLVM compiles": lambda: binding.ffi.lib._lock,
+}
 
-    locks = {
-        "buffers": [_buffers._lock],
-        "pool": [_parallel._lock],
-        "team": [team._busy],
-        "compilers": objects._COMPILING,
-        "layers": [_building._lock],
-    }[what]
-    held, leave = threading.Event(), threading.Event()
+
+@pytest.mark.parametrize("what", LOCKS)
+def test_no_lock_of_another_thread_is_locked_in_a_child(what):
+    lock, held, leave = LOCKS[what](), threading.Event(), threading.Event()
 
     def hold():
-        for lock in locks:
-            lock.__enter__()
-        held.set()
-        leave.wait(0.2 if what == "compilers" else LIMIT)  # to compile ends; the fork waits for it
-        for lock in reversed(locks):
-            lock.__exit__(None, None, None)
+        with lock:
+            held.set()
+            waits = what == "pool" or "compile" in what  # these end soon, and the fork waits
+            leave.wait(0.1 if waits else LIMIT)
+
+    def work():
+        size = 11 + 2 * list(LOCKS).index(what)
+        small = estimator().train(training_data, steps=1)
+        return new_shape(size), bits(small), numba.njit(lambda: 7)()
 
     thread = threading.Thread(target=hold)
     thread.start()
     held.wait()
-    size = 11 + 2 * ["buffers", "pool", "team", "compilers", "layers"].index(what)
-
-    def work():
-        small = estimator().train(training_data, steps=1)
-        return new_shape(size), bits(small), numba.njit(lambda: 7)()
-
     child = begin(work)
     leave.set()
     thread.join()
@@ -188,6 +201,15 @@ def test_children_of_a_process_whose_threads_compute():
     assert not wrong
 
 
+def test_a_child_has_kernel_threads_of_its_own():
+    def work():
+        new_shape(24)
+        return {thread.name for thread in threading.enumerate()}
+
+    work()
+    assert "minicnn-vector-1" in in_child(work)
+
+
 def test_memory_is_given_back_in_a_child_though_a_thread_was_at_it(monkeypatch):
     monkeypatch.setattr(_buffers, "_returning", True)  # as if, at this moment
 
@@ -199,27 +221,37 @@ def test_memory_is_given_back_in_a_child_though_a_thread_was_at_it(monkeypatch):
     assert in_child(work) == 0
 
 
-def test_the_blas_has_its_threads_again_in_a_child():
+def test_a_fork_waits_for_products_and_products_for_a_fork():
+    """The BLAS has locks of its own, which a child would find locked."""
     with _parallel.one_blas_thread():
         pass
-    _, controls = None, _parallel._blas
-    if not controls or controls[0][0]() == 1:
-        pytest.skip("the BLAS has one thread anyway")
-    before = controls[0][0]()
-    held, leave = threading.Event(), threading.Event()
+    threads = [get for get, _ in _parallel._blas]
+    before = [get() for get in threads]
+    held, order = threading.Event(), []
 
     def multiply():
         with _parallel.one_blas_thread():
             held.set()
-            leave.wait(LIMIT)
+            time.sleep(0.1)
+            with _parallel.one_blas_thread():  # who is inside goes on
+                order.append("product")
 
-    thread = threading.Thread(target=multiply)
-    thread.start()
+    def multiply_later():
+        while not _parallel._forks:
+            time.sleep(0.001)
+        with _parallel.one_blas_thread():
+            order.append("later")
+
+    both = [threading.Thread(target=f, daemon=True) for f in (multiply, multiply_later)]
+    for thread in both:
+        thread.start()
     held.wait()
-    child = begin(lambda: controls[0][0]())
-    leave.set()
-    thread.join()
-    assert result(*child) == before
+    process, pipe = begin(lambda: (order, [get() for get in threads], new_shape(31)))
+    for thread in both:
+        thread.join(LIMIT)
+    assert result(process, pipe) == (["product"], before, new_shape(31))
+    assert order == ["product", "later"]
+    assert [get() for get in threads] == before
 
 
 class Forking(Hook):

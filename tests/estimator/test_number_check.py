@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from planted import batches, broken, data, estimator, line, spoiling
+from planted import batches, broken, data, estimator, line, looking, spoiling
 
 from minicnn import nn, ops
 from minicnn.autograd import Tensor
@@ -115,7 +115,7 @@ def test_averages_that_overflow_while_the_loss_is_finite(tmp_path):
     with nn.seed(1):
         net = nn.Sequential(nn.BatchNorm1d(3), nn.Dense(3, 1))
     run = Estimator.from_module(
-        net, lambda y, _: y.mean(), lambda p: SGD(p, 0.1), config=RunConfig(tmp_path)
+        net, lambda y, _: y.mean(), lambda p: SGD(p, 0.1), config=RunConfig(tmp_path, **looking({}))
     )
     before = net[0].state_dict()
     with pytest.raises(GradientError) as caught, np.errstate(all="ignore"):

@@ -1,9 +1,11 @@
-"""A terminal that is gone, a picture that cannot be drawn: what ends no run."""
+"""A terminal that is gone, a picture that cannot be drawn, a table that vanishes in the run."""
 
 import contextlib
+import csv
 import io
 import os
 import re
+import select
 import sys
 import threading
 
@@ -13,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_runs import estimator, training_data, validation_data
 
-from minicnn.errors import ConfigError, ShapeError
-from minicnn.estimator import Hook, PlotHook, ProgressHook, ValidationHook
+from minicnn.errors import ConfigError, OutputError, ShapeError
+from minicnn.estimator import Hook, OutputHook, PlotHook, ProgressHook, ValidationHook
 from minicnn.estimator.record_hooks import _Curve
 
 
@@ -105,8 +107,9 @@ def test_a_terminal_without_a_width(columns, terminal, monkeypatch):
     with os.fdopen(there, "w") as file:
         estimator().train(training_data, steps=3, hooks=[ProgressHook(file=file)])
         shown = b""
-        while b"3 steps in" not in shown:  # or it is never there, and this waits
+        while b"3 steps in" not in shown and select.select([here], [], [], 5.0)[0]:
             shown += os.read(here, 1 << 16)
+        assert b"3 steps in" in shown
     os.close(here)
 
 
@@ -248,3 +251,91 @@ def test_plot_hook_saves_what_it_needs_and_reads_what_was_saved_before(tmp_path,
         {"curves": {"training": {"loss": np.array([[s, s / 2] for s in range(1, 7)])}}}
     )
     assert old.state_dict()["counts"] == {"training": {"loss": [6, 2]}}
+
+
+def test_a_full_disk_ends_a_run_that_is_saved_and_goes_on(tmp_path, monkeypatch):
+    """As if the table lay on another disk than the checkpoints."""
+    real = OutputHook.after_step
+
+    def full(self, context):
+        real(self, context)
+        if context.step == 3:
+            raise OutputError("OutputHook: cannot write t.csv: No space left on device; make room")
+
+    monkeypatch.setattr(OutputHook, "after_step", full)
+    with pytest.raises(OutputError, match="No space") as caught:
+        estimator(tmp_path / "a").train(training_data, steps=5, hooks=[OutputHook()])
+    assert f"saved at step 3, in {tmp_path}" in caught.value.__notes__[0]
+    monkeypatch.undo()
+    again = estimator(tmp_path / "a").train(training_data, steps=2, hooks=[OutputHook()])
+    once = estimator(tmp_path / "b").train(training_data, steps=5, hooks=[OutputHook()])
+    tables = [(tmp_path / name / "training.csv").read_bytes() for name in "ab"]
+    assert tables[0] == tables[1]
+    for run in (again, once):
+        run.close()
+
+
+class MeddleHook(Hook):
+    """Does something to the folder after a step."""
+
+    def __init__(self, step, meddle):
+        self.step, self.meddle = step, meddle
+
+    def after_step(self, context):
+        if context.step == self.step:
+            self.meddle()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows lets nobody touch a file that is open")
+def test_a_table_that_is_replaced_or_deleted_in_the_run_loses_no_later_rows(tmp_path):
+    path = tmp_path / "training.csv"
+
+    def edit():
+        (tmp_path / "new").write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+        (tmp_path / "new").replace(path)
+
+    hooks = [OutputHook(), MeddleHook(2, edit)]
+    run = estimator(tmp_path).train(training_data, steps=4, hooks=hooks)
+    steps = [row.split(",")[0] for row in path.read_bytes().decode().split("\n")]
+    assert steps == ["step", "1", "2", "3", "4", ""]
+    run.train(training_data, steps=3, hooks=[OutputHook(), MeddleHook(5, path.unlink)])
+    assert [row.split(",")[0] for row in path.read_text().splitlines()] == ["step", "6", "7"]
+    run.close()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows lets nobody touch a file that is open")
+def test_a_folder_that_vanishes_in_the_run_is_named(tmp_path):
+    folder = tmp_path / "tables"
+
+    def vanish():
+        (folder / "t.csv").unlink()
+        folder.rmdir()
+
+    run, hooks = estimator(), [OutputHook(folder / "t.csv"), MeddleHook(2, vanish)]
+    with pytest.raises(OutputError, match=r"cannot write .*t\.csv: No such file or directory; g"):
+        run.train(training_data, steps=4, hooks=hooks)
+    assert run.step == 3
+    assert not folder.exists()
+
+
+def test_evaluations_may_have_any_name(tmp_path):
+    hooks = [OutputHook(), ValidationHook(validation_data, 1, name="real/night\\\0")]
+    estimator(tmp_path).train(training_data, steps=1, hooks=hooks).close()
+    assert (tmp_path / "real-night--.csv").read_text().startswith("step,loss,accuracy,examples\n1,")
+
+
+def test_only_single_numbers_make_columns_and_all_read_back(tmp_path):
+    class Odd(Hook):
+        def before_update(self, context):
+            context.metrics |= {
+                "text": "x", "none": None, "many": np.zeros(3), "complex": 1j, "yes": True,
+                "half": np.float16(0.5), "tall": 10**5000, "a,b": np.array(1.5), 7: 1,
+            }  # fmt: skip
+
+    path = tmp_path / "training.csv"
+    for _ in range(2):
+        estimator(tmp_path).train(training_data, steps=1, hooks=[Odd(), OutputHook()]).close()
+    head, *rows = csv.reader(io.StringIO(path.read_text()))
+    expected = "step,learning_rate,loss,accuracy,yes,half,tall,a|b,7"
+    assert "|".join(head).replace("a,b", "a|b") == expected.replace(",", "|")
+    assert [row[4:] for row in rows] == [["1", "0.5", "inf", "1.5", "1"]] * 2

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import planted as plant
 import pytest
-from planted import BATCH, STEP, STEPS
+from planted import BATCH, STEP, STEPS, looking
 from small_runs import bits
 
 from minicnn import _files, ops
@@ -264,7 +264,7 @@ def test_a_model_function_and_a_batch_of_any_form(tmp_path):
         "name": np.array([f"{i}.ppm" for i in range(12)]),
     }
     data = Dataset.from_slices((features, x[:, 0] * 1.0)).batch(4)
-    run = Estimator(model_fn, {}, RunConfig(tmp_path))
+    run = Estimator(model_fn, {}, RunConfig(tmp_path, **looking({})))
     with pytest.raises(GradientError, match="log: 4 of 4 elements") as caught:
         run.train(lambda: data)
     folder = tmp_path / "faults" / "step-00000003"

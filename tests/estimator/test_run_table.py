@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_runs import estimator, training_data, validation_data
 
 from minicnn.errors import CheckpointError, CheckpointWarning, ConfigError, OutputError
-from minicnn.estimator import Hook, OutputHook, ValidationHook
+from minicnn.estimator import _table
 from minicnn.estimator._table import Table
 
 HEAD = b"step,loss,accuracy\n"
@@ -25,8 +24,10 @@ WHOLE = HEAD + b"".join(ROWS)
 def go_on(path, last_step=3, **row):
     """Open the table and write one row more."""
     table = Table(path, last_step)
-    table.write({"step": last_step + 1, "loss": 4.0, "accuracy": 1.0} | row)
-    table.close()
+    try:
+        table.write({"step": last_step + 1, "loss": 4.0, "accuracy": 1.0} | row)
+    finally:
+        table.close()
 
 
 NEXT = b"4,4.0,1.0\n"
@@ -177,6 +178,32 @@ def test_other_columns_are_told(tmp_path):
     assert path.read_bytes() == WHOLE
 
 
+def test_a_table_that_this_process_has_left_is_read_again_only_if_it_is_another(
+    tmp_path, monkeypatch
+):
+    path, read = tmp_path / "t.csv", []
+    real = _table._cut
+    monkeypatch.setattr(_table, "_cut", lambda *given: read.append(given) or real(*given))
+    path.write_bytes(WHOLE)
+    go_on(path, 3)
+    assert len(read) == 1
+    go_on(path, 4)
+    go_on(path, 5)
+    assert len(read) == 1
+    assert path.read_bytes() == ONE_MORE + b"5,4.0,1.0\n6,4.0,1.0\n"
+    with pytest.raises(ConfigError, match="has the columns"):
+        go_on(path, 6, more=1)
+    go_on(path, 4)  # an earlier step: rows must go
+    assert len(read) == 2
+    path.write_bytes(ONE_MORE + b"4,2.0,1.0\ntorn")
+    go_on(path, 5)
+    assert len(read) == 3
+    assert path.read_bytes() == ONE_MORE + b"4,2.0,1.0\n6,4.0,1.0\n"
+    for number in range(2 * _table._REMEMBERED):
+        go_on(tmp_path / f"{number}.csv")
+    assert len(_table._left) == _table._REMEMBERED
+
+
 def test_a_cut_at_the_end_does_not_write_the_file_anew(tmp_path):
     path = tmp_path / "t.csv"
     path.write_bytes(WHOLE)
@@ -255,71 +282,6 @@ def test_a_row_that_does_not_fit_is_not_begun(tmp_path):
     assert path.stat().st_size == size  # there was nothing to be dropped
 
 
-def test_a_full_disk_ends_a_run_that_is_saved_and_goes_on(tmp_path, monkeypatch):
-    """As if the table lay on another disk than the checkpoints."""
-    real = OutputHook.after_step
-
-    def full(self, context):
-        real(self, context)
-        if context.step == 3:
-            raise OutputError("OutputHook: cannot write t.csv: No space left on device; make room")
-
-    monkeypatch.setattr(OutputHook, "after_step", full)
-    with pytest.raises(OutputError, match="No space") as caught:
-        estimator(tmp_path / "a").train(training_data, steps=5, hooks=[OutputHook()])
-    assert f"saved at step 3, in {tmp_path}" in caught.value.__notes__[0]
-    monkeypatch.undo()
-    again = estimator(tmp_path / "a").train(training_data, steps=2, hooks=[OutputHook()])
-    once = estimator(tmp_path / "b").train(training_data, steps=5, hooks=[OutputHook()])
-    tables = [(tmp_path / name / "training.csv").read_bytes() for name in "ab"]
-    assert tables[0] == tables[1]
-    for run in (again, once):
-        run.close()
-
-
-class MeddleHook(Hook):
-    """Does something to the folder after a step."""
-
-    def __init__(self, step, meddle):
-        self.step, self.meddle = step, meddle
-
-    def after_step(self, context):
-        if context.step == self.step:
-            self.meddle()
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows lets nobody touch a file that is open")
-def test_a_table_that_is_replaced_or_deleted_in_the_run_loses_no_later_rows(tmp_path):
-    path = tmp_path / "training.csv"
-
-    def edit():
-        (tmp_path / "new").write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
-        (tmp_path / "new").replace(path)
-
-    hooks = [OutputHook(), MeddleHook(2, edit)]
-    run = estimator(tmp_path).train(training_data, steps=4, hooks=hooks)
-    steps = [row.split(",")[0] for row in path.read_bytes().decode().split("\n")]
-    assert steps == ["step", "1", "2", "3", "4", ""]
-    run.train(training_data, steps=3, hooks=[OutputHook(), MeddleHook(5, path.unlink)])
-    assert [row.split(",")[0] for row in path.read_text().splitlines()] == ["step", "6", "7"]
-    run.close()
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows lets nobody touch a file that is open")
-def test_a_folder_that_vanishes_in_the_run_is_named(tmp_path):
-    folder = tmp_path / "tables"
-
-    def vanish():
-        (folder / "t.csv").unlink()
-        folder.rmdir()
-
-    run, hooks = estimator(), [OutputHook(folder / "t.csv"), MeddleHook(2, vanish)]
-    with pytest.raises(OutputError, match=r"cannot write .*t\.csv: No such file or directory; g"):
-        run.train(training_data, steps=4, hooks=hooks)
-    assert run.step == 3
-    assert not folder.exists()
-
-
 def test_a_table_that_may_not_be_written_is_named(tmp_path, monkeypatch):
     path = tmp_path / "t.csv"
     path.write_bytes(WHOLE)
@@ -353,29 +315,6 @@ def test_a_table_that_may_not_be_written_is_named(tmp_path, monkeypatch):
     ):
         Table(tmp_path / "file" / "t.csv", 2)
     assert not isinstance(OutputError("x"), CheckpointError)  # after which nothing is saved
-
-
-def test_evaluations_may_have_any_name(tmp_path):
-    hooks = [OutputHook(), ValidationHook(validation_data, 1, name="real/night\\\0")]
-    estimator(tmp_path).train(training_data, steps=1, hooks=hooks).close()
-    assert (tmp_path / "real-night--.csv").read_text().startswith("step,loss,accuracy,examples\n1,")
-
-
-def test_only_single_numbers_make_columns_and_all_read_back(tmp_path):
-    class Odd(Hook):
-        def before_update(self, context):
-            context.metrics |= {
-                "text": "x", "none": None, "many": np.zeros(3), "complex": 1j, "yes": True,
-                "half": np.float16(0.5), "tall": 10**5000, "a,b": np.array(1.5), 7: 1,
-            }  # fmt: skip
-
-    path = tmp_path / "training.csv"
-    for _ in range(2):
-        estimator(tmp_path).train(training_data, steps=1, hooks=[Odd(), OutputHook()]).close()
-    head, *rows = csv.reader(io.StringIO(path.read_text()))
-    expected = "step,learning_rate,loss,accuracy,yes,half,tall,a|b,7"
-    assert "|".join(head).replace("a,b", "a|b") == expected.replace(",", "|")
-    assert [row[4:] for row in rows] == [["1", "0.5", "inf", "1.5", "1"]] * 2
 
 
 @pytest.mark.skipif(os.name == "nt", reason="about POSIX permissions")

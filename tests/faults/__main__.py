@@ -21,7 +21,7 @@ def main() -> int:
         prog="python -m tests.faults", description="Hurt trainings in every way; nothing is lost."
     )
     add = parser.add_argument
-    add("--long", action="store_true", help="2,000 kills, 600 corruptions, 40 cases of the others")
+    add("--long", action="store_true", help="2,000 kills, 600 corruptions, 30 cases of the others")
     add("--kills", type=int, metavar="N", help="how many kills must strike")
     add("--corruptions", type=int, metavar="N", help="how many checkpoints to damage")
     add("--others", type=int, metavar="N", help="cases of each other kind")
@@ -29,7 +29,8 @@ def main() -> int:
     add("--seconds", type=float, metavar="N", help="begin no more cases after so long")
     add("--seed", type=int, metavar="N", help="of all luck (0)")
     add("--jobs", type=int, metavar="N", help="processes (2)")
-    add("--only", type=_case, metavar="KIND:NUMBER", help="play one case again")
+    add("--plain", action="store_const", const=True, help="without compiled kernels")
+    add("--only", type=_case, action="append", metavar="KIND:NUMBER", help="play a case again")
     given = {k: v for k, v in vars(parser.parse_args()).items() if v is not None}
     plan = campaign.LONG if given.pop("long") else campaign.Plan()
     return campaign.run(dataclasses.replace(plan, **given))

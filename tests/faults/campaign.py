@@ -21,6 +21,8 @@ from tests.faults.cases import KINDS
 from tests.faults.launching import ROOT
 from tests.faults.victim import write_data
 
+_PAUSE = 30.0  # seconds between two lines in a log
+
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
@@ -40,21 +42,24 @@ class Plan:
         How many processes.
     seconds : float or None
         After how long to begin no more cases.
-    only : tuple of (str, int), optional
-        A single case.
+    plain : bool
+        Whether to leave compiled kernels out, which need to be compiled at first.
+    only : sequence of (str, int)
+        These cases alone.
     """
 
-    kills: int = 120
-    corruptions: int = 60
-    others: int = 5
+    kills: int = 80
+    corruptions: int = 40
+    others: int = 3
     product: int = 1
     seed: int = 0
     jobs: int = 2
     seconds: float | None = None
-    only: tuple[str, int] | None = None
+    plain: bool = False
+    only: Sequence[tuple[str, int]] = ()
 
 
-LONG = Plan(kills=2_000, corruptions=600, others=40, product=8)
+LONG = Plan(kills=2_000, corruptions=600, others=30, product=8)
 
 
 class Table:
@@ -131,14 +136,14 @@ class Campaign:
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.table = plan, Table()
-        self._start = time.monotonic()
+        self._start = self._shown = time.monotonic()
         self._numbers: collections.Counter[str] = collections.Counter()
         fixed = [kind for kind in KINDS if KINDS[kind].group == "other"]
         self._todo = [(kind, n) for n in range(plan.others) for kind in fixed]
         product = [kind for kind in KINDS if KINDS[kind].group == "product"]
         self._todo = [(kind, n) for n in range(plan.product) for kind in product] + self._todo
-        if plan.only is not None:
-            self._todo = [plan.only]
+        if plan.only:
+            self._todo = list(plan.only)
         self._begun, self._fixed = 0, len(self._todo)
 
     def next(self) -> tuple[str, int] | None:
@@ -147,7 +152,7 @@ class Campaign:
         if plan.seconds is not None and seconds > plan.seconds:
             return None
         groups = [(self._begun / self._fixed, "other")] if self._todo else []
-        if plan.only is None:
+        if not plan.only:
             for group, done, wanted in (
                 ("kill", self.table.kills, plan.kills),
                 ("corruption", self.table.corruptions, plan.corruptions),
@@ -168,7 +173,14 @@ class Campaign:
         """Play cases on several processes."""
         write_data(folder / "world" / "data")
         answers: SimpleQueue[tuple[int, str]] = SimpleQueue()
-        workers = [_Worker(i, folder, self.plan.seed, answers) for i in range(self.plan.jobs)]
+        workers = [_Worker(i, folder, self.plan, answers) for i in range(self.plan.jobs)]
+        try:
+            self._hand_out(workers, answers)
+        finally:
+            for worker in workers:
+                worker.close()
+
+    def _hand_out(self, workers: "list[_Worker]", answers: SimpleQueue[tuple[int, str]]) -> None:
         busy = 0
         for worker in workers:
             busy += worker.ask(self.next())
@@ -180,24 +192,29 @@ class Campaign:
             self.table.add(json.loads(line))
             self._show()
             busy += workers[number].ask(self.next())
-        for worker in workers:
-            worker.close()
 
     def _show(self) -> None:
-        if sys.stderr.isatty():
-            done = f"{self.table.cases.total()} cases, {self.table.kills} kills"
-            wrong = f"{self.table.corruptions} corruptions, {len(self.table.failed)} failed"
-            print(f"\r{done}, {wrong}   ", end="", file=sys.stderr, flush=True)
+        """Say how far it is: always anew in a terminal, in a log now and then."""
+        terminal, now = sys.stderr.isatty(), time.monotonic()
+        if not terminal and now < self._shown + _PAUSE:
+            return
+        self._shown = now
+        done = f"{self.table.cases.total()} cases, {self.table.kills} kills"
+        wrong = f"{self.table.corruptions} corruptions, {len(self.table.failed)} failed"
+        ends = ("\r", "  ") if terminal else ("", "\n")
+        text = f"{ends[0]}{now - self._start:.0f} s: {done}, {wrong}"
+        print(text, end=ends[1], file=sys.stderr, flush=True)
 
 
 class _Worker:
     """A process that plays cases."""
 
     def __init__(
-        self, number: int, folder: Path, seed: int, answers: SimpleQueue[tuple[int, str]]
+        self, number: int, folder: Path, plan: Plan, answers: SimpleQueue[tuple[int, str]]
     ) -> None:
         places = [folder / "world", folder / f"worker-{number}", folder / "kept"]
-        command = [sys.executable, "-m", "tests.faults.worker", str(seed), *map(str, places)]
+        command = [sys.executable, "-m", "tests.faults.worker", str(plan.seed)]
+        command += [*map(str, places), *(["plain"] if plan.plain else [])]
         self._process = subprocess.Popen(
             [*disks.namespace_command(), *command],
             stdin=subprocess.PIPE,
@@ -274,7 +291,8 @@ def _report(campaign: Campaign, seconds: float) -> None:
     for failed in table.failed:
         case = f"{failed['kind']}:{failed['number']}"
         print(f"\nFAILED {case}, kept in {failed['kept']}")
-        print(f"  again: python -m tests.faults --seed {plan.seed} --only '{case}'")
+        options = f"--seed {plan.seed}{' --plain' if plan.plain else ''}"
+        print(f"  again: python -m tests.faults {options} --only '{case}'")
         for verdict, text in failed["wrong"][:4]:
-            print(f"  {verdict}: {text[:600]}")
+            print(f"  {verdict}: {text if verdict == 'campaign' else text[:600]}")
     print("nothing lost" if not table.failed else f"\n{len(table.failed)} cases FAILED")

@@ -6,6 +6,7 @@ and folders lose their permission to write.
 """
 
 import ctypes
+import functools
 import os
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ NAMESPACE = "MINICNN_FAULTS_NAMESPACE"  # set in a process that has one of its o
 _MS_RDONLY, _MS_REMOUNT, _MS_BIND = 1, 32, 4096
 
 
+@functools.cache
 def namespace_command() -> list[str]:
     """Return the words to put before a command so that it may mount disks; none if impossible."""
     program = shutil.which("unshare")

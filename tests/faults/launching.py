@@ -75,30 +75,36 @@ class Running:
     def __init__(self, pid: int, output: Path, diary: Path | None) -> None:
         self.pid, self._output, self._diary = pid, output, diary
         self._start = time.monotonic()
+        self._raw: int | None = None  # how it ended
 
     def send(self, number: int) -> None:
         """Send a signal."""
         os.kill(self.pid, number)
 
+    def _look(self, options: int = 0) -> int | None:
+        """Return the status that `waitpid` tells, None as long as there is none."""
+        if self._raw is None:
+            pid, raw = os.waitpid(self.pid, os.WNOHANG | options)
+            if pid and os.WIFSTOPPED(raw):
+                return raw
+            self._raw = raw if pid else None
+        return self._raw
+
     def wait_until_stopped(self, limit: float) -> bool:
         """Wait until it stopped itself (SIGSTOP); False if it ended instead."""
         deadline = time.monotonic() + limit
         while time.monotonic() < deadline:
-            looks = os.WSTOPPED | os.WEXITED | os.WNOHANG | os.WNOWAIT
-            found = os.waitid(os.P_PID, self.pid, looks)
-            if found is not None:
-                return found.si_code == os.CLD_STOPPED
+            raw = self._look(os.WUNTRACED)
+            if raw is not None:
+                return os.WIFSTOPPED(raw)
             time.sleep(_PAUSE)
         return False
 
     def wait(self, limit: float, signals: Sequence[tuple[float, int]] = ()) -> Outcome:
         """Wait for its end; send signals at some times, in seconds from its start."""
         hung, due = False, sorted(signals)
-        while True:
-            pid, raw = os.waitpid(self.pid, os.WNOHANG)
+        while (raw := self._look()) is None:
             now = time.monotonic() - self._start
-            if pid:
-                break
             if due and now >= due[0][0]:
                 self.send(due.pop(0)[1])
                 continue
@@ -111,7 +117,7 @@ class Running:
         return Outcome(
             os.waitstatus_to_exitcode(raw),
             hung,
-            now,
+            time.monotonic() - self._start,
             self._output.read_text("utf-8", "replace")[-20_000:],
             read_diary(self._diary),
         )
@@ -121,14 +127,15 @@ def read_diary(path: Path | None) -> list[dict[str, Any]]:
     """Return the entries of a diary."""
     if path is None or not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    lines = path.read_text().splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]  # a kill may tear one
 
 
 def start(orders: Orders, output: Path, fresh: bool, jit: bool) -> Running:
     """Start a victim, as a fork of this process or as a fresh interpreter."""
     diary = Path(orders.diary)
     diary.unlink(missing_ok=True)
-    if not fresh:
+    if not fresh and sys.platform != "darwin":  # whose libraries do not bear a fork
         return fork(lambda: victim.main(orders), output, diary, jit)
     command = [sys.executable, "-X", "faulthandler", "-m", "tests.faults.victim", orders.to_json()]
     return spawn(command, output, diary, jit)
@@ -153,6 +160,7 @@ def fork(
         raise RuntimeError(f"this process has threads: {threading.enumerate()}")
     sys.stdout.flush()
     sys.stderr.flush()
+    output.write_bytes(b"")  # the child may be killed before it opens it
     pid = os.fork()
     if pid == 0:
         _become(function, output, jit)

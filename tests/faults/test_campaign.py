@@ -1,11 +1,15 @@
 """A few seconds of the campaign; its auditor and its damage are tested, too."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 from random import Random
 
 import pytest
+
+if not hasattr(os, "fork"):
+    pytest.skip("the campaign forks its victims", allow_module_level=True)
 
 from minicnn.estimator import save_checkpoint
 from tests.faults import auditor, injection
@@ -28,7 +32,7 @@ def checkpoint(tmp_path):
 def test_nothing_is_lost():
     """Kills of every kind, damaged checkpoints, and one case of everything else that is quick."""
     command = [sys.executable, "-m", "tests.faults", "--kills", "18", "--corruptions", "9"]
-    command += ["--others", "0", "--product", "0", "--seconds", "12"]
+    command += ["--others", "0", "--product", "0", "--seconds", "12", "--plain"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "nothing lost" in done.stdout
@@ -42,9 +46,15 @@ def test_the_long_form_is_what_is_promised():
 
 
 def test_a_plan_has_every_kind():
-    campaign = Campaign(Plan(others=1, kills=1, corruptions=1))
-    seen = {campaign.next()[0] for _ in range(200)}
+    campaign, seen = Campaign(Plan(others=1, kills=20, corruptions=5)), set()
+    while (case := campaign.next()) is not None:
+        seen.add(case[0])
+        struck = {case[0]: 1, "damage: flipped": case[0] == "corruption"}
+        about = {"kind": case[0], "seconds": 1.0, "missed": {}, "wrong": []}
+        campaign.table.add(about | {"struck": struck})
     assert seen == set(KINDS)
+    assert campaign.table.kills >= 20
+    assert campaign.table.corruptions == 5
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -73,12 +73,13 @@ def play(world: World, place: Place, seed: int, kind: str, number: int) -> dict[
 def main(arguments: list[str]) -> int:
     """Work until there is no more input."""
     seed, *folders = arguments
-    place = Place(*map(Path, folders))
+    plain = folders[3:] == ["plain"]
+    place = Place(*map(Path, folders[:3]))
     place.cases.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the campaign, which closes us
     for name in _ONCE:
         importlib.import_module(name)
-    world = World(place.world)
+    world = World(place.world, plain)
     for line in sys.stdin:
         asked = json.loads(line)
         print(json.dumps(play(world, place, int(seed), **asked)), flush=True)

@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     runs = given.runs if given.runs or given.seconds else 100_000
     plan = campaign.Plan(
         targets, wanted, given.findings, runs, given.seconds, given.jobs, given.seed,
-        given.limit, given.memory, given.package,
+        given.limit, given.memory, given.package, verbose=True,
     )  # fmt: skip
     began = time.monotonic()
     results = campaign.run(plan)

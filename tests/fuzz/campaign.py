@@ -24,7 +24,7 @@ _LEAST = 20_000  # executions that each target gets of a million
 _TRIAL = 1500  # executions from which a target's speed is told
 _SHARD = 150_000  # executions that a process does at most, so that the last one is not alone
 _DEATHS = 3  # after which a target is left alone
-_START = 120.0  # seconds a process may take before its first execution
+_START = 300.0  # seconds a process may take before its first execution
 _GAVE_UP = "gave up after too many hangs"
 
 
@@ -42,6 +42,7 @@ class Plan:
     limit: float = 5.0  # seconds for one execution
     memory: int = 1024  # MiB for a process
     package: str = TARGETS
+    verbose: bool = False  # say what is done, each time a process ends
 
 
 @dataclass
@@ -88,10 +89,10 @@ def shares(plan: Plan, results: dict[str, Result]) -> list[tuple[str, str, int]]
     done = sum(r.total for r in results.values())
     least = min(_LEAST * runs // 1_000_000, runs // len(results))
     speeds = {n: r.total / max(r.seconds, 1e-3) for n, r in results.items()}
+    together = sum(speeds.values()) or 1.0
     rest = max(0, runs - max(done, least * len(results)))
     wanted = {
-        n: max(0, least - r.total) + round(rest * speeds[n] / sum(speeds.values()))
-        for n, r in results.items()
+        n: max(0, least - r.total) + round(rest * speeds[n] / together) for n, r in results.items()
     }
     short = runs - done - sum(wanted.values())  # of rounding
     wanted[max(speeds, key=lambda n: speeds[n])] += max(0, short)
@@ -101,7 +102,7 @@ def shares(plan: Plan, results: dict[str, Result]) -> list[tuple[str, str, int]]
         for engine in plan.engines if each else ():
             parts = -(-each // _SHARD)
             found += [(name, engine, -(-each // parts))] * parts
-    return sorted(found, key=lambda s: -s[2] / speeds[s[0]])
+    return sorted(found, key=lambda s: -s[2] / max(speeds[s[0]], 1e-3))
 
 
 def _task(plan: Plan, result: Result, engine: str, runs: int, seconds: float = 1e9) -> None:
@@ -112,6 +113,9 @@ def _task(plan: Plan, result: Result, engine: str, runs: int, seconds: float = 1
         runs = runs - done if seconds > 1e8 else 0
         if not done:
             result.deaths += 1
+        if plan.verbose:
+            said = f"{result.target}: {result.total:,} executions in {result.seconds:.0f} s"
+            print(f"{time.strftime('%H:%M:%S')} {said} ({engine})", file=sys.stderr, flush=True)
 
 
 def _process(plan: Plan, result: Result, engine: str, runs: int, seconds: float) -> int:

@@ -199,7 +199,7 @@ def test_damaged_archives_are_refused(tmp_path):
     }.items():
         with pytest.raises(CheckpointError, match=message):
             read_pytorch(written(tmp_path, content))
-    with pytest.raises(CheckpointError, match="nothing.pth: cannot be read \\(No such file"):
+    with pytest.raises(CheckpointError, match=r"nothing\.pth: cannot be read \(No such file"):
         read_pytorch(tmp_path / "nothing.pth")
     with pytest.raises(CheckpointError, match="is a folder, not a file"):
         read_pytorch(tmp_path)

@@ -58,7 +58,9 @@ def test_bfloat16_becomes_float32_and_other_types_are_refused(tmp_path):
 
 def test_files_that_are_nothing_of_the_kind(tmp_path):
     path = raw_safetensors(tmp_path / "w", "F32", [3], bytes(8))
-    with pytest.raises(CheckpointError, match=r"w: a has 8 bytes, and its shape \(3,\) of F32 needs 12"):
+    with pytest.raises(
+        CheckpointError, match=r"w: a has 8 bytes, and its shape \(3,\) of F32 needs 12"
+    ):
         read_weights(path)
     with pytest.raises(CheckpointError, match="No such file"):
         read_weights(tmp_path / "nothing")

@@ -43,8 +43,13 @@ def expected():
 
 
 def test_threads_that_ask_first_build_it_once(expected, empty_cache, monkeypatch):
-    built, write = [], objects._write
-    monkeypatch.setattr(objects, "_write", lambda path, c: (built.append(path), write(path, c)))
+    built, build = [], objects._object
+
+    def count(name, *rest):
+        built.append(name)
+        return build(name, *rest)
+
+    monkeypatch.setattr(objects, "_object", count)
     start, found = threading.Barrier(6), []
 
     def work():

@@ -250,7 +250,7 @@ held, leave = threading.Event(), threading.Event()
 def hold():
     with _buffers._lock, _parallel._lock:  # another thread is busy at the moment of the fork
         held.set()
-        leave.wait(60)
+        leave.wait(0.1)  # the fork waits for it
 thread = threading.Thread(target=hold)
 thread.start()
 held.wait()

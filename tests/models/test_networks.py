@@ -8,7 +8,7 @@ import pytest
 from minicnn import nn, ops
 from minicnn.autograd import no_grad
 from minicnn.errors import ConfigError, ShapeError
-from minicnn.interop import load_weights, write_weights
+from minicnn.interop import from_onnx, load_weights, to_onnx, write_weights
 from minicnn.models import VGG, CifarResNet, LeNet5, PlainNet, ResNet
 from minicnn.optim import SGD
 from tests.models.nets import ANY, CLASSES, NETS, PAPERS, images
@@ -52,7 +52,7 @@ def test_a_seed_makes_the_same_bits(kind):
 
 
 @pytest.mark.parametrize("kind", PAPERS)
-def test_images_down_to_the_least_size_pass_and_smaller_ones_are_refused(kind):
+def test_images_down_to_the_least_size_pass_and_smaller_ones_are_refused(kind, monkeypatch):
     build, least = PAPERS[kind]
     net = build(classes=CLASSES).eval()
     for height, width in ((least, least), (least + 1, least + 8), (least + 13, least)):
@@ -65,6 +65,9 @@ def test_images_down_to_the_least_size_pass_and_smaller_ones_are_refused(kind):
         text = str(caught.value)
         assert text.startswith(f"{name}: images of {height} x {width} pixels are too small")
         assert f"give at least {least} x {least}" in text
+    monkeypatch.setattr(f"{type(net).__module__}.check_size", lambda *arguments: None)
+    with pytest.raises(ShapeError, match="does not fit"):  # there is indeed nothing left
+        net.summary((3, least - 1, least - 1))
 
 
 @pytest.mark.parametrize("kind", ANY)
@@ -89,6 +92,20 @@ def test_grey_images_and_wrong_channels(kind):
         assert grey(images(2, channels=1)).shape == (2, CLASSES)
     with pytest.raises(ShapeError):
         grey(images(2))
+
+
+@pytest.mark.parametrize("kind", ["lenet5 original", "alexnet original", "googlenet", "resnet20"])
+def test_onnx_takes_them_and_gives_them_back(kind):
+    pytest.importorskip("onnx", reason="to_onnx needs the onnx package")
+    with nn.seed(0):
+        net = NETS[kind](classes=CLASSES)
+    x = images(2, 32)
+    with nn.random_key(0, 0):
+        net(x)  # moves the averages
+    net.eval()
+    with no_grad():
+        again = from_onnx(to_onnx(net, (3, 32, 32)))(x)
+        np.testing.assert_allclose(again.numpy(), net(x).numpy(), 1e-4, 1e-5)
 
 
 def test_settings_that_make_no_net():

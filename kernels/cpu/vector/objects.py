@@ -19,6 +19,7 @@ import llvmlite
 from llvmlite import binding
 from numba.core.compiler_lock import global_compiler_lock
 
+from .. import _parallel
 from .tiles import Machine
 
 _lock = threading.Lock()  # LLVM's engine takes one at a time
@@ -41,8 +42,7 @@ def _go_on():
         lock.__exit__(None, None, None)
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_pause, after_in_parent=_go_on, after_in_child=_go_on)
+_parallel.pause_at_fork(_pause, _go_on)
 _functions: dict = {}  # (kind, shape) -> address
 _callables: dict = {}  # (kind, shape) -> what Python can call
 _LANES = {"512": 16, "256": 8, "128": 4}  # floats in a vector of so many bits

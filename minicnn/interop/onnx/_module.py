@@ -13,6 +13,7 @@ from minicnn.autograd import Tensor
 from minicnn.backend.device import to_device
 from minicnn.backend.random import Stream
 from minicnn.errors import ConfigError, DTypeError, MinicnnError, ShapeError
+from minicnn.interop.onnx import _room
 from minicnn.interop.onnx._graph import Graph, Node, Port
 from minicnn.interop.onnx._operator import Call
 from minicnn.nn import Buffer, CallStreams, Module, Parameter
@@ -37,9 +38,12 @@ class OnnxModule(Module):
     ----------
     input_names, output_names : tuple of str
         As in the file.
+    most_elements : int
+        How many elements a value may have, 2**28 by default: a small file can ask for any number.
     """
 
     def __init__(self, graph: Graph, label: str) -> None:
+        self.most_elements = _room.MOST_ELEMENTS
         self._graph = graph
         self._label = label
         self._float: np.dtype | None = None  # what `astype` made of the floats
@@ -107,7 +111,8 @@ class OnnxModule(Module):
         DTypeError
             If an input is of another type.
         """
-        outputs = self.run(self._graph, self._given(inputs, named), {})
+        with _room.room_for(self.most_elements):
+            outputs = self.run(self._graph, self._given(inputs, named), {})
         return outputs[0] if len(outputs) == 1 else outputs
 
     def run(
@@ -131,14 +136,20 @@ class OnnxModule(Module):
         more = {"call": Call(node, self, values)} if operator.takes_call else {}
         try:
             given = operator.prepare([values[name] if name else None for name in node.inputs])
+            _room.check_inputs(node.kind, given, node.settings)
             result = operator.function(*given, **node.settings, **more)
+            results = result if isinstance(result, tuple) else (result,)
+            made = tuple(r if r is None or isinstance(r, Tensor) else Tensor(r) for r in results)
+            for value in made:
+                _room.check_result(node.kind, value)
         except MinicnnError as error:
             raise type(error)(f"{node}: {error}") from error
+        except MemoryError as error:
+            raise ShapeError(f"{node}: its result does not fit in memory ({error})") from error
         except Exception as error:
             error.add_note(f"in {node} of {self._label}")
             raise
-        results = result if isinstance(result, tuple) else (result,)
-        return tuple(r if r is None or isinstance(r, Tensor) else Tensor(r) for r in results)
+        return made
 
     def _given(self, inputs: Sequence[Any], named: Mapping[str, Any]) -> list[Tensor]:
         """Return the graph's inputs in order, after checking them."""

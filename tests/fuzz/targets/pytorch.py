@@ -57,6 +57,7 @@ def seeds() -> list[bytes]:
         archive(program({"w": tensor((0, 2**62, 2**62), (1, 1, 1))}), numbers),
         archive(program({"x": called(name("os", "system"), "true"), **pair}), numbers),
         archive(nested(2_000)),
+        archive(program({"x": name("torch", "Float\\lStorage")})),
         archive(program({"x": deep})),
         archive(program({"x": doubled(40), **pair}), numbers),
         archive(program({plain((1,) * 3): 1})),

@@ -11,6 +11,7 @@ from minicnn.autograd import Tensor
 from minicnn.errors import ShapeError
 from minicnn.interop.onnx._operator import Array, Ints, Table
 from minicnn.interop.onnx._operators.geometry import layout, of_rank, pairs_of, spatial_rank
+from minicnn.interop.onnx._room import check_room
 
 
 def conv(
@@ -63,6 +64,8 @@ def conv_transpose(
             x.shape[2:], weight.shape[2:], stride, dilation, extra, strict=True
         )
     ]
+    check_room("ConvTranspose", (x.shape[0], weight.shape[1] * group, *whole))
+    check_room("ConvTranspose", output_shape or ())
     cut = pairs_of(pads, rank)
     if output_shape or auto_pad in ("SAME_UPPER", "SAME_LOWER"):
         wanted = output_shape or tuple(n * s for n, s in zip(x.shape[2:], stride, strict=True))
@@ -126,6 +129,7 @@ def col2im(
 ) -> Any:
     """Add columns of patches back into images."""
     rank = len(image_shape)
+    check_room("Col2Im", (x.shape[0], *image_shape))
     return ops.col2im(
         x, image_shape, block_shape, strides or 1, pairs_of(pads, rank), dilations or 1
     )

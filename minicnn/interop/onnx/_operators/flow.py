@@ -8,8 +8,10 @@ import numpy as np
 
 from minicnn import ops
 from minicnn.autograd import Tensor
+from minicnn.errors import ConfigError
 from minicnn.interop.onnx._graph import Graph
 from minicnn.interop.onnx._operator import Call, Ints, Number, Table
+from minicnn.interop.onnx._room import MOST_TURNS, check_room
 
 
 def if_(condition: Number, *, then_branch: Graph, else_branch: Graph, call: Call) -> Any:
@@ -29,12 +31,15 @@ def loop(
     scans: list[list[Tensor]] = [[] for _ in range(len(body.outputs) - 1 - len(carried))]
     i, goes_on = 0, condition is None or bool(condition)
     while goes_on and (count is None or i < count):
+        if i >= MOST_TURNS:
+            raise ConfigError(f"Loop: does not end within {MOST_TURNS:,} turns")
         inputs = (Tensor(np.array(i, np.int64)), Tensor(np.array(goes_on)), *state)
         again, *results = call.run(body, *inputs)
         goes_on, i = bool(again.item()), i + 1
         state = tuple(results[: len(carried)])
         for scan, value in zip(scans, results[len(carried) :], strict=True):
             scan.append(value)
+            check_room("Loop", (len(scan), *value.shape))
     return (*state, *(stacked(scan) for scan in scans))
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from minicnn import ops
 from minicnn.errors import ConfigError, ShapeError
 from minicnn.interop.onnx._operator import Ints
+from minicnn.interop.onnx._room import check_room
 
 Pairs = tuple[tuple[int, int], ...]
 
@@ -58,7 +59,9 @@ def layout(
     rank = len(image)
     stride, dilation = strides or (1,) * rank, dilations or (1,) * rank
     if auto_pad == "NOTSET":
-        return Layout(stride, dilation, pairs_of(pads, rank))
+        pairs = pairs_of(pads, rank)
+        check_room("Pad", [n + sum(more) for n, more in zip(image, pairs, strict=True)])
+        return Layout(stride, dilation, pairs)
     if auto_pad == "VALID":
         return Layout(stride, dilation, ((0, 0),) * rank)
     padding = []

@@ -10,6 +10,7 @@ from minicnn import ops
 from minicnn.autograd import Tensor
 from minicnn.backend import array_module
 from minicnn.interop.onnx._operator import Array, Number, Table
+from minicnn.interop.onnx._room import check_room
 
 
 def gather(x: Tensor, indices: Array, *, axis: int = 0) -> Any:
@@ -84,6 +85,7 @@ def unique(x: Array, *, axis: int | None = None, sorted: int = 1) -> Any:
 def one_hot(indices: Array, depth: Number, values: Array, *, axis: int = -1) -> Any:
     """Mark each index along a new axis; one outside the depth marks nothing."""
     depth = int(depth)
+    check_room("OneHot", (*indices.shape, depth))
     off, on = values
     xp = array_module(indices)
     at = axis % (indices.ndim + 1)

@@ -17,6 +17,7 @@ from minicnn.interop.onnx._operators.geometry import (
     pairs_of,
     spatial_rank,
 )
+from minicnn.interop.onnx._room import check_room
 
 
 def max_pool(
@@ -68,6 +69,8 @@ def max_unpool(
             x.shape[2:], strides, kernel_shape, pairs_of(pads, rank), strict=True
         )
     )
+    check_room("MaxUnpool", (*x.shape[:2], *implied))
+    check_room("MaxUnpool", output_shape or ())
     places = places % math.prod(implied)  # within the plane
     y = of_rank("max_unpool", rank)(x, places, (*x.shape[:2], *implied))
     if output_shape is None or tuple(output_shape) == y.shape:

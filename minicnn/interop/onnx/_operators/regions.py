@@ -10,6 +10,7 @@ from minicnn import ops
 from minicnn.autograd import Tensor
 from minicnn.backend import array_module
 from minicnn.interop.onnx._operator import Array, Ints, Number, Table
+from minicnn.interop.onnx._room import check_room
 
 ROW_FIRST = [1, 0, 3, 2]  # ONNX's boxes are (x0, y0, x1, y1)
 
@@ -17,6 +18,7 @@ ROW_FIRST = [1, 0, 3, 2]  # ONNX's boxes are (x0, y0, x1, y1)
 def max_roi_pool(x: Tensor, rois: Array, *, pooled_shape: Ints, spatial_scale: float = 1.0) -> Any:
     """Pool windows; a region is (image, x0, y0, x1, y1) and includes its last pixel."""
     xp, (rows, columns) = array_module(rois), pooled_shape
+    check_room("MaxRoiPool", (len(rois), x.shape[1], rows, columns))
     ends = rois[:, 1:] * rois.dtype.type(spatial_scale)
     corners = xp.where(ends < 0, xp.ceil(ends - 0.5), xp.floor(ends + 0.5))  # as C's round
     windows = corners.astype(np.int64)[:, ROW_FIRST] + xp.asarray([0, 0, 1, 1])
@@ -59,6 +61,7 @@ def roi_align(
     The maximum is that of each point's four neighbours times their weights, not of what they add up
     to: so ONNX's reference and all runtimes have it.
     """
+    check_room("RoiAlign", (len(rois), x.shape[1], output_height, output_width))
     return ops.roi_align(
         x,
         rois[:, ROW_FIRST],

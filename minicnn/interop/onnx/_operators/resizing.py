@@ -11,6 +11,7 @@ from minicnn import ops
 from minicnn.autograd import Tensor
 from minicnn.errors import ConfigError
 from minicnn.interop.onnx._operator import Array, Ints, Table
+from minicnn.interop.onnx._room import check_room
 
 
 def upsample_7(
@@ -72,6 +73,8 @@ def resize(
             lengths_out = [math.floor(n * one + 0.5) for n in lengths]
     else:
         raise ConfigError("Resize: needs scales or sizes, the file gives neither")
+    room = dict(enumerate(x.shape)) | dict(zip(axes, lengths_out, strict=True))
+    check_room("Resize", list(room.values()))
     boxes = None
     if coordinate_transformation_mode == "tf_crop_and_resize":
         boxes = np.asarray(roi, np.float64).reshape(2, -1).T

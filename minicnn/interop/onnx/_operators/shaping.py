@@ -13,6 +13,7 @@ from minicnn.autograd import Tensor
 from minicnn.backend import array_module
 from minicnn.errors import ShapeError
 from minicnn.interop.onnx._operator import Array, Call, DType, Ints, Number, Table
+from minicnn.interop.onnx._room import check_room
 
 
 def identity(x: Tensor) -> Any:
@@ -82,16 +83,19 @@ def expand(x: Tensor, shape: Ints) -> Any:
         wide = np.broadcast_shapes(x.shape, shape)
     except ValueError:
         raise ShapeError(f"Expand: {x.shape} does not broadcast with {shape}") from None
+    check_room("Expand", wide)
     return ops.broadcast_to(x, wide)
 
 
 def tile_along(x: Tensor, times: Number, axis: Number) -> Any:
     """Repeat along one axis, in opsets 1 to 5."""
+    check_room("Tile", (x.size, int(times)))
     return ops.concatenate([x] * int(times), int(axis))
 
 
 def tile(x: Tensor, repeats: Ints) -> Any:
     """Repeat along each axis."""
+    check_room("Tile", (x.size, *repeats))
     return ops.tile(x, repeats)
 
 
@@ -194,6 +198,7 @@ def pad(
     if any(min(w) < 0 for w in widths):
         x = x[cuts]
     added = [(max(before, 0), max(after, 0)) for before, after in widths]
+    check_room("Pad", [n + sum(more) for n, more in zip(x.shape, added, strict=True)])
     if mode == "constant":
         return ops.pad(x, added, value=0 if value is None else value)
     return ops.pad(x, added, mode=mode)
@@ -202,6 +207,7 @@ def pad(
 def constant_of_shape(shape: Ints, *, value: Array = None) -> Any:
     """Fill a shape with one number."""
     value = np.zeros(1, np.float32) if value is None else value
+    check_room("ConstantOfShape", shape)
     return np.full(shape, value.item(), value.dtype)
 
 
@@ -211,7 +217,10 @@ def range_(start: Array, limit: Array, delta: Array, *, stash_type: int = 1) -> 
     first, last, step = (
         (a.astype("float32") if dtype == np.float16 else a).item() for a in (start, limit, delta)
     )
+    if not (step and math.isfinite((last - first) / step)):
+        raise ShapeError(f"Range: there is no end of counting from {first} to {last} by {step}")
     count = max(math.ceil((last - first) / step), 0)
+    check_room("Range", (count,))
     wide = np.float32 if dtype == np.float16 else dtype
     return (
         np.asarray(first, wide) + np.arange(count).astype(wide) * np.asarray(step, wide)
