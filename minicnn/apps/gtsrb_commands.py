@@ -140,7 +140,6 @@ def _learn(
     """Train to the end; return the seconds that it took."""
     from minicnn.estimator import (
         Interrupted,
-        NaNGuard,
         OutputHook,
         PlotHook,
         ProgressHook,
@@ -158,7 +157,6 @@ def _learn(
     batches = gtsrb.training_input(settings, train_table, options.workers)
     checked = gtsrb.plain_input(validation)
     hooks = [
-        NaNGuard(),
         ValidationHook(lambda: checked, max(total // settings.epochs, 1)),
         OutputHook(),
         TensorBoardHook(),
