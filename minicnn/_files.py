@@ -27,7 +27,11 @@ UNFINISHED = ".unfinished-"  # begins the names of what is being written or dele
 SUMS = "SHA256SUMS"
 _SUM = re.compile(r"([0-9a-f]{64})  ([\w.-]{1,100})")  # a line of it
 _numbers = itertools.count()
-_MAY_BE_SOUND = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+_MOST_JSON, _MOST_SUMS = 8 << 20, 1 << 20  # bytes: Python takes fifty times as many
+_MAY_BE_SOUND = (
+    errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE,
+    errno.ETIMEDOUT, errno.ENOTCONN,
+)  # fmt: skip
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -41,7 +45,8 @@ def write_folder(target: Path, files: Mapping[str, bytes], replace: bool = False
     Raises
     ------
     CheckpointError
-        If it cannot be written; nothing is left behind then, and what was to be replaced stays.
+        If it cannot be written, and what was to be replaced stays; or if it was, but the disk does
+        not say that its name will outlast a power cut.
     """
     part = _unfinished(target)
     sums = "".join(f"{_sha256(content)}  {name}\n" for name, content in files.items())
@@ -89,7 +94,7 @@ def sums_from_bytes(content: bytes, path: Path) -> dict[str, str]:
         If it is none.
     """
     try:
-        lines = content.decode("ascii").splitlines()
+        lines = content.decode("ascii").splitlines() if len(content) <= _MOST_SUMS else []
     except UnicodeDecodeError:
         lines = []
     wanted = {m[2]: m[1] for m in map(_SUM.fullmatch, lines) if m is not None}
@@ -155,6 +160,9 @@ def sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network disks cannot
+            raise
     finally:
         os.close(descriptor)
 
@@ -187,11 +195,16 @@ def arrays_from_bytes(content: bytes, path: Path) -> dict[str, np.ndarray]:
 
 def json_to_bytes(tree: Any) -> bytes:
     """Return a tree of dicts, lists, numbers and strings as readable JSON."""
-    return (json.dumps(tree, indent=1) + "\n").encode()
+    content = (json.dumps(tree, indent=1) + "\n").encode()
+    if len(content) > _MOST_JSON:
+        raise ValueError(f"{len(content):,} bytes; keep long tables in arrays")
+    return content
 
 
 def json_from_bytes(content: bytes, path: Path) -> Any:
     """Return what `json_to_bytes` was given, numbers, lists and dicts with strings as keys."""
+    if len(content) > _MOST_JSON:
+        raise CheckpointError(f"{path} has {len(content):,} bytes; none of ours has so many")
     try:
         return json.loads(content)
     except (ValueError, RecursionError) as error:

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         The exit status: 0 if all went well, 2 for wrong use or broken data, 130 after Ctrl-C,
-        143 after SIGTERM.
+        143 after SIGTERM, 129 after SIGHUP.
     """
     parser = Parser(
         prog="python -m minicnn.train",

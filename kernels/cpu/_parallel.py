@@ -23,6 +23,7 @@ _blas_users = 0
 _blas_before: list[int] = []
 _forks = 0  # threads that are about to fork, or do so
 _changed = threading.Condition(_lock)  # tells of the two above
+_paused: list = []  # the latter, of those that do pause now
 _at_fork: list = []  # what else must pause: (pause, go on)
 _inside = threading.local()
 
@@ -159,25 +160,26 @@ def one_blas_thread():
     first one in changes the setting, the last one out restores it.
     """
     global _blas, _blas_users, _blas_before
-    depth = getattr(_inside, "products", 0)
-    with _lock:
-        while _forks and not depth and not getattr(_inside, "busy", False):
-            _changed.wait()
-        if _blas is None:
-            libraries = ThreadpoolController().select(user_api="blas").lib_controllers
-            _blas = [_controls(library) for library in libraries]
-        if _blas_users == 0:
-            _blas_before = [get() for get, _ in _blas]
-            _set_blas_threads([1] * len(_blas))
-        _blas_users += 1
-    _inside.products = depth + 1
+    depth, mine = getattr(_inside, "products", 0), 0
     try:
+        with _lock:
+            while _forks and not depth and not getattr(_inside, "busy", False):
+                _changed.wait()
+            if _blas is None:
+                libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+                _blas = [_controls(library) for library in libraries]
+            if _blas_users == 0:
+                _blas_before = [get() for get, _ in _blas]
+                _set_blas_threads([1] * len(_blas))
+            mine = 1  # no call between these two lines, so no Ctrl-C either
+            _blas_users += 1
+        _inside.products = depth + 1
         yield
     finally:
         _inside.products = depth
         with _lock:
-            _blas_users -= 1
-            if _blas_users == 0:
+            _blas_users -= mine
+            if mine and _blas_users == 0:
                 _set_blas_threads(_blas_before)
                 _changed.notify_all()
 
@@ -224,16 +226,19 @@ def _pause():
     global _forks
     _lock.acquire()
     _forks += 1
-    while _blas_users and not getattr(_inside, "products", 0):
-        _changed.wait()
-    for pause, _ in _at_fork:
-        pause()
+    try:
+        while _blas_users and not getattr(_inside, "products", 0):
+            _changed.wait()
+    finally:  # Python forks even if Ctrl-C raises here, and goes on as if nothing had happened
+        for pause, go_on in _at_fork:
+            pause()
+            _paused.append(go_on)
 
 
 def _go_on():
     global _forks
-    for _, go_on in reversed(_at_fork):
-        go_on()
+    while _paused:
+        _paused.pop()()
     _forks -= 1
     _changed.notify_all()
     _lock.release()
@@ -242,8 +247,8 @@ def _go_on():
 def _start_afresh():
     """Forget the helpers: a forked child has their objects but none of their threads."""
     global _idle, _helpers, _lock, _changed, _blas_users, _forks
-    for _, go_on in reversed(_at_fork):
-        go_on()
+    while _paused:
+        _paused.pop()()
     _idle, _helpers, _lock, _forks = [], 0, threading.Lock(), 0
     _changed, _blas_users = threading.Condition(_lock), 0
     _inside.busy, _inside.products = False, 0

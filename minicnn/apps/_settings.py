@@ -57,12 +57,16 @@ def load_settings(model_dir: Path, app: str, kind: type) -> Any:
     Raises
     ------
     ConfigError
-        If there is no such run.
+        If there is no such run, or no folder of that name can be looked into.
     CheckpointError
         If the file is broken, or of another app.
     """
     path = model_dir / FILE
-    if not path.exists():
+    try:
+        there = path.exists()
+    except OSError as error:  # a name that is too long, a folder that is private
+        raise ConfigError(f"{shown(model_dir)}: cannot be opened: {error.strerror}") from error
+    if not there:
         raise ConfigError(
             f"{model_dir}: no {app} run is here; train one with: "
             f"python -m minicnn.train {app} --model-dir {model_dir}"

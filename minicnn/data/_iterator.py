@@ -43,8 +43,9 @@ class DatasetIterator:
         self._start(None)
 
     def _start(self, state: State | None) -> None:
-        self._switch = switch = Switch()
+        switch = Switch()
         self._cursor = self._stage.open(Reading((0,), switch), None, state)
+        self._switch = switch
         self._last: State | None = None  # where a closed iterator stood
         self._pulling: State | None = None  # where it stood, while somebody waits for an element
         self._process = os.getpid()

@@ -152,14 +152,6 @@ class FolderTree:
                     raise
             return read_regular(self._inside(name), MAX_FILE_BYTES, os.O_NOFOLLOW)
 
-    def located(self, name: str) -> Path:
-        """Return the path of a file, or raise a DataError if that is not in this folder."""
-        try:
-            self._inside(name)
-        except DataError as error:
-            raise DataError(f"{shown(self.path / name)}: {error}") from error
-        return self.path / name
-
     def fingerprint(self, names: Iterable[str]) -> str:
         """Return a digest of the files' names, sizes and times; see `Tree`."""
         digest = hashlib.sha256(os.fsencode(self._root))

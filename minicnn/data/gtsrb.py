@@ -120,7 +120,11 @@ def _check_arguments(path: Path, size: int, part: str, workers: int | None) -> N
         raise ConfigError(f"load_gtsrb: size {size} is not between 1 and 4096 pixels")
     if workers is not None and workers < 1:
         raise ConfigError(f"load_gtsrb: {workers} workers cannot decode; say 1 or more")
-    if not path.exists():
+    try:
+        there = path.exists()
+    except OSError as error:  # a name that is too long, a folder that is private
+        raise DataError(f"{shown(path)}: cannot be opened: {error.strerror}") from error
+    if not there:
         raise DataError(f"{shown(path)}: there is nothing here; {_LAYOUTS}")
 
 
@@ -133,7 +137,7 @@ def _opened(path: Path, part: str) -> Iterator[Layout]:
         found = find_layouts(tree, part)
         if not found and isinstance(tree, FolderTree):
             for archive in (f for f in tree.entries("").files if f.lower().endswith(".zip")):
-                trees.append(ZipTree(tree.located(archive)))
+                trees.append(ZipTree(tree.path / archive))
                 found.extend(find_layouts(trees[-1], part))
         if not found:
             raise DataError(_nothing_found(path, part, trees))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -23,8 +24,11 @@ TRUTH_ARCHIVE = "GTSRB_Final_Test_GT.zip"
 PART_FOLDERS = {"train": "Final_Training/Images", "test": "Final_Test/Images"}
 MOST_IMAGES = 200_000  # in a part, and as many faults; the real parts have 39,209 and 12,630
 LONGEST_LINE = 10_000  # characters
+MOST_LINES = 2 * MOST_IMAGES  # in a table, blank ones too
+MOST_TABLE_BYTES = 64 * 2**20  # in all tables of a part; the largest real part has 4 MB
 KAGGLE_TABLES = {"train": "Train.csv", "test": "Test.csv"}
 _CLASS_FOLDER = re.compile("[0-9]{5}")
+_KAGGLE_FOLDER = re.compile(r"(?:\./)?Train/([0-9]{1,5})/[^/]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -153,13 +157,35 @@ def _all_records(layout: Layout, faults: Faults) -> Iterator[Record]:
             if tree is not layout.tree:
                 tree.close()
     else:
-        for label in layout.tree.entries(layout.folder).folders:
-            if _CLASS_FOLDER.fullmatch(label):
-                folder = _join(layout.folder, label)
-                name = _join(folder, f"GT-{label}.csv")
-                yield from _Table(
-                    layout.tree, name, "Filename", folder, False, only_label=int(label)
-                ).records(faults)
+        yield from _records_by_class(layout, faults)
+
+
+def _records_by_class(layout: Layout, faults: Faults) -> Iterator[Record]:
+    """Read the tables of the official training set: one for each class, in its folder."""
+    room = _Room()
+    for label in filter(_CLASS_FOLDER.fullmatch, layout.tree.entries(layout.folder).folders):
+        folder = _join(layout.folder, label)
+        if int(label) >= NUM_CLASSES:
+            faults.add(str(layout.tree.path / folder), "is the folder of no class")
+            continue
+        name = _join(folder, f"GT-{label}.csv")
+        table = _Table(layout.tree, name, "Filename", folder, False, int(label), room)
+        yield from table.records(faults)
+
+
+@dataclass
+class _Room:
+    """How many bytes the tables of a part may still have, together."""
+
+    left: int = MOST_TABLE_BYTES
+
+    def read(self, tree: Tree, name: str) -> bytes:
+        """Read a table, if there is room for it."""
+        data = tree.read(name) if self.left > 0 else b""
+        self.left -= len(data)
+        if self.left <= 0:
+            raise DataError(f"the tables have more than {MOST_TABLE_BYTES:,} bytes together")
+        return data
 
 
 @dataclass(frozen=True)
@@ -172,6 +198,7 @@ class _Table:
     folder: str
     is_test: bool
     only_label: int | None = None
+    room: _Room = field(default_factory=_Room)
 
     def records(self, faults: Faults) -> Iterator[Record]:
         """Yield the good lines; tell `faults` of the others."""
@@ -196,7 +223,7 @@ class _Table:
         A line is a row: names of pictures hold no line ends, so that a quote which is never
         closed spoils its own line only.
         """
-        lines = _numbered_lines(self.tree.read(self.name))
+        lines = _numbered_lines(self.room.read(self.tree, self.name))
         line, header = next(lines, (0, ""))
         if not line:
             raise DataError("is empty")
@@ -247,10 +274,10 @@ class _Table:
         """Compare the class with the folder's: both layouts have one folder per class."""
         if self.only_label not in (None, label):
             raise DataError(f"class {label} in the folder of class {self.only_label}")
-        folder = name.split("/")[-2] if "/" in name else ""
-        if not self.is_test and _WHOLE.fullmatch(folder) and int(folder) != label:
+        folder = None if self.is_test else _KAGGLE_FOLDER.fullmatch(name)
+        if folder and label != int(folder[1]) < NUM_CLASSES:
             raise DataError(
-                f"class {label}, but '{shown(name)}' is in the folder of class {folder}"
+                f"class {label}, but '{shown(name)}' is in the folder of class {folder[1]}"
             )
 
 
@@ -266,6 +293,9 @@ def _whole(text: str) -> int:
 
 def _numbered_lines(data: bytes) -> Iterator[tuple[int, str]]:
     """Yield what is not blank, with its number; lines end with LF, CRLF or CR."""
+    lines = data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
+    if lines > MOST_LINES:
+        raise DataError(f"has {lines:,} lines; more than {MOST_LINES:,} are refused")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -340,9 +370,9 @@ def _find_truth(layout: Layout) -> tuple[Tree, str]:
         folder = folder.rpartition("/")[0]
     above = layout.tree.path.resolve()
     for place in list(above.parents)[:3] if above.is_file() else [above, *above.parents][:4]:
-        if (place / TRUTH_FILE).is_file():
+        if os.path.isfile(place / TRUTH_FILE):
             return open_tree(place), TRUTH_FILE
-        if (place / TRUTH_ARCHIVE).is_file():
+        if os.path.isfile(place / TRUTH_ARCHIVE):
             return _truth_in(place / TRUTH_ARCHIVE)
     raise DataError(
         f"{layout.place}: the test images are here, but their labels are not: put {TRUTH_FILE} "

@@ -43,10 +43,12 @@ MOST_PIXELS = 16_000_000
 MOST_PIXELS_ALONE, MOST_BYTES_ALONE = 50_000_000, 64 * 2**20
 """In a picture read by itself: what the cameras of telephones make."""
 _LARGE = 1_000_000  # pixels: pictures above are decoded one at a time, so that memory is bounded
-_SLOW = {"ppm": 4 * 2**20, "bmp_rle": 4 * 2**20, "ppm_plain": 2**18}
+_SLOW = {"ppm": 4 * 2**20, "bmp_rle": 4 * 2**20, "ppm_plain": 2**20}
 """Pillow's decoders that are loops of Python, and the largest files that they get, in bytes."""
 _MOST_PIXELS_WEBP, _MOST_BYTES_GIF = 25_000_000, 8 * 2**20
 """WebP is decoded into three copies; comments in a GIF cost older Pillows their length squared."""
+_MOST_COMMENTS = 1000
+"""In a plain PPM: Pillow copies a megabyte for each."""
 _MOST_SCANNED = 1_500_000_000
 """Pixels of a JPEG, times the passes over them; progressive ones have about ten."""
 _SMALL, _MOST_PARTS, _MOST_HEADER = 2**16, 20_000, 4096
@@ -138,7 +140,8 @@ def to_rgb(image: Image) -> Image:
     ----------
     image : PIL.Image.Image
         Opened by Pillow. Of 16-bit greys the upper eight bits are kept; Pillow's own conversion
-        would cut them off at 255 and give a white picture.
+        would cut them off at 255 and give a white picture. Of a picture of mode I that is
+        of no file, the values tell whether they have 8 bits or 16.
 
     Returns
     -------
@@ -166,7 +169,9 @@ def _eight_bits(image: Image) -> Image:
     strip = max(_LARGE // image.width, 1)
     starts = range(0, image.height, strip)
     strips = [(0, y, image.width, min(y + strip, image.height)) for y in starts]
-    shift = 8 if any(np.asarray(image.crop(box)).max() > 255 for box in strips) else 0
+    deep = image.mode != "I" or image.format is not None  # files of mode I have 16 bits
+    deep = deep or any(np.asarray(image.crop(box)).max() > 255 for box in strips)
+    shift = 8 if deep else 0
     grey = np.empty((image.height, image.width), np.uint8)
     for box in strips:
         grey[box[1] : box[3]] = np.asarray(image.crop(box)) >> shift
@@ -179,7 +184,7 @@ def _opened(kind: str, data: bytes, most_pixels: int) -> tuple[Image, bytes]:
     if kind == "WebP":
         _check_pixels(*_webp_size(data), min(most_pixels, _MOST_PIXELS_WEBP))
     elif kind == "GIF":
-        check_size(len(data), _MOST_BYTES_GIF)
+        data = _bare_gif(data, most_pixels)
     elif kind == "PPM":
         _check_ppm(data)
     elif kind == "PNG":
@@ -225,6 +230,8 @@ def _check_speed(opened: Image, data: bytes) -> None:
             f"is of a rare kind ({decoder}) that is slow to read, with {size:,} bytes; more than "
             f"{most:,} or {_LARGE:,} pixels are refused: save it as PNG"
         )
+    if decoder == "ppm_plain" and (count := data.count(b"#")) > _MOST_COMMENTS:
+        raise DataError(f"has {count:,} comments; more than {_MOST_COMMENTS:,} are refused")
     scans = data.count(b"\xff\xda") if decoder == "jpeg" else 1
     if scans > max(_MOST_SCANNED // pixels, 1):
         raise DataError(f"has {scans:,} scans, too many for {pixels:,} pixels; save it as PNG")
@@ -239,9 +246,10 @@ def _bare_png(data: bytes) -> bytes:
         if place >= len(data):
             return b"".join(kept)
         end = place + 12 + int.from_bytes(data[place : place + 4], "big")
-        if data[place + 4 : place + 8] in _PNG_PARTS:
+        name = data[place + 4 : place + 8]
+        if name in _PNG_PARTS:
             kept.append(data[place:end])
-        place = end
+        place = len(data) if name == b"IEND" else end  # what is behind belongs to no picture
     raise DataError(f"is a PNG of more than {_MOST_PARTS:,} chunks; refused")
 
 
@@ -262,6 +270,30 @@ def _bare_jpeg(data: bytes) -> tuple[bytes, bytes]:
             kept.append(data[place:end])  # Adobe's EE says what the colours are
         place = end
     raise DataError(f"is a JPEG of more than {_MOST_PARTS:,} segments; refused")
+
+
+def _bare_gif(data: bytes, most: int) -> bytes:
+    """Return a GIF without what comes before its first picture, whose size is not too large."""
+    check_size(len(data), _MOST_BYTES_GIF)
+    across, down = struct.unpack_from("<HH", data, 6)
+    _check_pixels(across, down, most)
+    start = place = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
+    control = b""  # says which colour is transparent
+    for _ in range(_MOST_PARTS):
+        mark = data[place : place + 1]
+        if mark == b",":
+            x, y, width, height = struct.unpack_from("<4H", data, place + 1)
+            _check_pixels(max(x + width, across), max(y + height, down), most)
+            return data[:start] + control + data[place:]
+        end = place + 1
+        if mark == b"!":
+            end += 1
+            while size := data[end]:
+                end += 1 + size
+            end += 1
+            control = data[place:end] if data[place + 1] == 0xF9 else control
+        place = end if mark not in (b"", b";") else len(data)
+    raise DataError("is a broken GIF image (no picture in it)")
 
 
 def _check_ppm(data: bytes) -> None:

@@ -124,9 +124,10 @@ def replay(estimator: Estimator, folder: str | Path) -> float:
     """
     saved = load_checkpoint(folder)
     state = saved.state if isinstance(saved.state, dict) else {}
-    if not {"fault", "features", "labels"} <= set(state):
+    fault = state.get("fault")
+    if not {"features", "labels"} <= set(state) or not isinstance(fault, dict):
         raise CheckpointError(f"{folder} holds no batch to replay; it is an ordinary checkpoint")
-    if not state["fault"]["undone"]:
+    if not fault.get("undone"):
         raise ConfigError(
             f"replay: {folder} has a batch without weights, for the update had spoilt them; train "
             f"again from the last checkpoint: step {saved.step} will break again"
@@ -136,7 +137,7 @@ def replay(estimator: Estimator, folder: str | Path) -> float:
             raise ConfigError(f"replay: {lost} of the {name} in {folder} could not be saved")
     config, device = estimator.config, estimator.device
     alike = capturing.alike(config.cuda_graph)
-    model = estimator.model.apart(state["fault"]["seed"])
+    model = estimator.model.apart(fault.get("seed", estimator.config.seed))
     with on_device(device), computing_in(config.precision), alike, _as_it_was(model):
         features, labels = as_tensors((state["features"], state["labels"]), device)
         if saved.weights:

@@ -140,7 +140,7 @@ class TrainingInput:
         if position is not None:
             try:
                 iterator.load_state_dict(position)
-            except CheckpointError as error:
+            except (CheckpointError, KeyError, TypeError, ValueError, AttributeError) as error:
                 raise CheckpointError(
                     f"train: cannot go on in this input: {error}; or call restart_input() to "
                     "begin another one"

@@ -36,7 +36,7 @@ from minicnn.estimator.checkpoint import best_step, list_checkpoints
 if sys.platform != "win32":
     import fcntl
 
-_MOST_JSON = 64 << 20  # bytes
+_MOST_JSON = 8 << 20  # bytes
 TRIES, _PAUSE = 5, 0.02  # how often to look again, after so many seconds, while a run goes on
 _MOST_SUMS = 1 << 20
 _DAMAGED = "damaged-"
@@ -125,7 +125,7 @@ def find(path: Path) -> Place:
         raise CheckpointError(f"{path} does not exist; give the folder of a run or a checkpoint")
     if not path.is_dir():
         raise CheckpointError(f"{path} is no folder; give the folder of a run or a checkpoint")
-    whole = Path(os.path.abspath(path))
+    whole = Path(os.path.realpath(path))  # a link to it is locked as it is
     run = folder = path
     if (path / _INNER).is_dir():
         folder = path / _INNER

@@ -13,6 +13,7 @@ from minicnn.errors import CheckpointError, CheckpointWarning, ConfigError
 from minicnn.estimator._lock import FolderLock
 from minicnn.estimator.checkpoint import (
     Checkpoint,
+    check_checkpoint,
     newest_checkpoint,
     newest_sound_checkpoint,
     order_of,
@@ -102,15 +103,17 @@ class RunFolder:
     ) -> Path:
         """Save a checkpoint; see `save_checkpoint`."""
         with self.locked():
-            self._newest = save_checkpoint(
-                self.checkpoints, step, weights, optimizer, state, keep, protect
-            )
-        return self._newest
+            try:
+                return save_checkpoint(
+                    self.checkpoints, step, weights, optimizer, state, keep, protect
+                )
+            finally:  # also where something failed when it was there already
+                self._newest = newest_checkpoint(self.checkpoints)
 
     def _prepare(self) -> None:
         """Clear away what killed runs have left, now that nobody else works here."""
         newest = newest_checkpoint(self.checkpoints)
-        if newest in self._damaged:
+        if newest in self._damaged and check_checkpoint(newest) is not None:  # still
             for path in self._damaged:
                 if path.exists():
                     set_aside(path)

@@ -53,6 +53,7 @@ class TrainingRun:
         self._moving: list[tuple[Tensor, Any]] = []
         self._scaling: dict[str, float] | None = None  # the loss scaler's state, likewise
         self._whole = True  # whether weights and slots belong to one step
+        self._cannot_save = False
         self._captured = CapturedTraining(self)
         self._step: Any = None  # the captured step that is being done, if it is one
 
@@ -77,40 +78,63 @@ class TrainingRun:
         for key, hook in zip(hook_keys(self.hooks), self.hooks, strict=True):
             self._begun.append(hook)
             if key in states:
-                hook.load_state_dict(states[key])
+                try:
+                    hook.load_state_dict(states[key])
+                except (KeyError, TypeError, ValueError, AttributeError) as error:
+                    raise CheckpointError(
+                        f"train: the saved state of {key} is not one of its own ({error!r}); "
+                        "train with the hooks of the run, or begin another one"
+                    ) from error
         for hook in self.hooks:
             hook.begin(self.context)
+        self._call_all("catch_up")
+        self._save_if_asked()
 
     def _loop(self) -> None:
         while not (self._reached_end() or self.interrupts.count):
-            position = self.estimator.input.state_dict()
+            if not self._one_step():
+                return
+            self._call_all("after_step")
+            self._save_if_asked()
+
+    def _save_if_asked(self) -> None:
+        if self.context.save_requested:
+            self.context.save_requested = False
+            self._save()
+
+    def _one_step(self) -> bool:
+        """Do a step, or nothing of it; return whether the input had a batch for it."""
+        estimator = self.estimator
+        position, done = estimator.input.state_dict(), estimator.step
+        try:
             try:
                 element = self._next_batch()
             except StopIteration:
-                return
-            except BaseException:
-                self.estimator.input.load_state_dict(position)  # no step has had a batch since
-                raise
-            with self.estimator.turns.changing():
-                self._do_step(element, position)
-            self._call_all("after_step")
-            if self.context.save_requested:
-                self.context.save_requested = False
-                self._save()
+                return False
+            with estimator.turns.changing():
+                self._do_step(element)
+        except BaseException:
+            if estimator.step == done:  # no step has had that batch, wherever it was cut off
+                with self.interrupts.shield():
+                    estimator.input.load_state_dict(position)
+            raise
+        return True
 
-    def _do_step(self, element: Any, position: dict[str, Any]) -> None:
+    def _do_step(self, element: Any) -> None:
         """Do all of a step, or nothing; the batch at which numbers broke is saved."""
         try:
             self._compute(element)
             self._update()
         except BaseException as error:
-            self._undo(position)
+            with self.interrupts.shield():
+                self._undo()
             self._keep_batch(error, undone=True)
             if isinstance(error, MinicnnError) and not isinstance(error, GradientError):
                 error.add_note(f"minicnn: this was in step {self.estimator.step + 1}")
             raise
         try:
-            self._numbers.after_update()
+            with self.interrupts.shield():  # the hooks have yet to see a step that is done
+                self._numbers.after_update()
         except GradientError as error:
             self._keep_batch(error, undone=False)
             raise
@@ -250,7 +274,7 @@ class TrainingRun:
         estimator.optimizer = optimizer
         estimator.buffers = estimator.model.buffers()
 
-    def _undo(self, position: dict[str, Any]) -> None:
+    def _undo(self) -> None:
         """Go back to where the step began."""
         for buffer, data in self._moving:
             buffer.data = data
@@ -260,7 +284,6 @@ class TrainingRun:
             self.estimator.loss_scaler.load_state_dict(self._scaling)
         if self.estimator.step == 0 and self.estimator.model.forget():
             self.estimator.optimizer, self.estimator.buffers = None, []
-        self.estimator.input.load_state_dict(position)
 
     def _call_all(self, name: str) -> None:
         """Call a method of all hooks, also if one fails; then raise the first failure."""
@@ -288,7 +311,11 @@ class TrainingRun:
         if not estimator.unsaved:
             return estimator.saved_at
         with self.interrupts.shield():
-            return estimator.save()
+            try:
+                return estimator.save()
+            except CheckpointError:  # not tried twice: the disk is full, say
+                self._cannot_save = True
+                raise
 
     def _finish(self, failure: BaseException | None) -> None:
         """End the hooks, save, and raise what ended the run."""
@@ -302,7 +329,7 @@ class TrainingRun:
             trouble = "its update was cut off"
         elif self._numbers.spoilt:
             trouble = "its weights are not finite"
-        elif not isinstance(failure, CheckpointError):
+        elif not self._cannot_save:
             try:
                 saved = self._save()
             except BaseException as error:

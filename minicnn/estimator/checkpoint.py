@@ -306,10 +306,20 @@ def list_checkpoints(folder: str | Path) -> list[Path]:
     -------
     list of Path
         In the order of their steps.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder cannot be read.
     """
     folder = Path(folder)
-    found = folder.iterdir() if folder.is_dir() else []
-    return sorted((p for p in found if NAME.fullmatch(p.name) and p.is_dir()), key=order_of)
+    try:
+        found = [p for p in folder.iterdir() if NAME.fullmatch(p.name) and p.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise _files.UnreadableError(f"cannot read {folder}: {error.strerror}") from error
+    return sorted(found, key=order_of)
 
 
 def newest_checkpoint(folder: str | Path) -> Path | None:
@@ -324,6 +334,11 @@ def newest_checkpoint(folder: str | Path) -> Path | None:
     -------
     Path or None
         The folder of the checkpoint.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder cannot be read.
     """
     return (list_checkpoints(folder) or [None])[-1]  # type: ignore[list-item]
 

@@ -80,10 +80,11 @@ class ValidationHook(Hook):
         if context.step % self.every == 0:
             self._evaluate(context)
 
-    def before_step(self, context: RunContext) -> None:
+    def catch_up(self, context: RunContext) -> None:
         """Evaluate now, if the run was stopped in the middle of it."""
         if self._owed:
             self._evaluate(context)
+            context.estimator.unsaved = True
 
     def before_end(self, context: RunContext) -> None:
         """Evaluate the last step, in whatever call of `train` it was done."""
@@ -102,8 +103,9 @@ class ValidationHook(Hook):
 
     def _evaluate(self, context: RunContext) -> None:
         self._owed = True
-        self.results = context.evaluate(self.input_fn, self.name)
-        self._last, self._owed = context.step, False
+        self.results = context.estimator.evaluate(self.input_fn)
+        self._last, self._owed = context.step, False  # no hook may count it twice
+        context.show(self.name, self.results)
 
 
 class _BestHook(Hook):

@@ -132,9 +132,19 @@ class RunContext:
             What `Estimator.evaluate` returns.
         """
         results = self.estimator.evaluate(input_fn)
-        for hook in self.hooks:
-            hook.after_evaluate(self, name, results)
+        self.show(name, results)
         return results
+
+    def show(self, name: str, results: dict[str, Any]) -> None:
+        """Show all hooks the results of an evaluation, each once, also if one fails."""
+        failure: BaseException | None = None
+        for hook in self.hooks:
+            try:
+                hook.after_evaluate(self, name, results)
+            except BaseException as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
 
     def file_in_model_dir(self, path: str | Path | None, default: str, hook: Hook) -> Path:
         """Return where a hook writes.
@@ -176,6 +186,15 @@ class Hook:
 
     def begin(self, context: RunContext) -> None:
         """Be called when `train` begins, after the state was restored.
+
+        Parameters
+        ----------
+        context : RunContext
+            Where the run stands.
+        """
+
+    def catch_up(self, context: RunContext) -> None:
+        """Be called when all hooks have begun, to do what the last run was stopped in.
 
         Parameters
         ----------

@@ -49,6 +49,7 @@ class OutputHook(Hook):
         self._given = path
         self._tables: dict[Path, Table] = {}
         self._owed: dict[str, int | float] = {}  # the row of a step that could not be written
+        self._owed_results: dict[str, dict[str, int | float]] = {}  # likewise, by the file's name
 
     def begin(self, context: RunContext) -> None:
         """Drop what was written after the step the run goes on from; add what could not be."""
@@ -58,6 +59,10 @@ class OutputHook(Hook):
         if self._owed.get("step") == context.step:
             table.write(self._owed)
         self._owed = {}
+        for name, row in list(self._owed_results.items()):
+            if row.get("step") == context.step:
+                self._table(self.path.with_name(name), context).write(row)
+            del self._owed_results[name]
 
     def after_step(self, context: RunContext) -> None:
         """Write a row."""
@@ -71,7 +76,10 @@ class OutputHook(Hook):
         if not self._tables:
             return  # an evaluation outside of training
         path = self.path.with_name(re.sub(r"[/\\\0]", "-", name) + ".csv")
-        self._table(path, context).write(single_numbers({"step": context.step} | results))
+        row = single_numbers({"step": context.step} | results)
+        self._owed_results[path.name] = row
+        self._table(path, context).write(row)
+        del self._owed_results[path.name]
 
     def end(self, context: RunContext) -> None:
         """Close the files."""
@@ -82,11 +90,13 @@ class OutputHook(Hook):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the row that could not be written, if the disk was full."""
-        return {"owed": self._owed} if self._owed else {}
+        owed = {"owed": self._owed, "owed_results": self._owed_results}
+        return {name: rows for name, rows in owed.items() if rows}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Write that row first."""
         self._owed = dict(state.get("owed", {}))
+        self._owed_results = dict(state.get("owed_results", {}))
 
     def _table(self, path: Path, context: RunContext) -> Table:
         if path not in self._tables:

@@ -2,9 +2,9 @@
 
 A pickle is a program for a small machine, and one of its instructions calls any function
 of any module with any arguments.  The machine here has the instructions that put plain data
-together, and knows six names, those that PyTorch writes for tensors: each is a harmless
-stand-in.  The rest is refused.  Python's own machine would do too much even of the plain
-instructions: a key of tuples in tuples keeps it busy for years.
+together, and knows ten names, those that PyTorch writes for tensors and NumPy for its scalars:
+each is a harmless stand-in.  The rest is refused.  Python's own machine would do too much even of
+the plain instructions: a key of tuples in tuples keeps it busy for years.
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ _MOST_MEMORY = 256 * 2**20  # bytes that the objects of a pickle may take, about
 _LONGEST = 64 * 2**20  # bytes of a pickle; one of 10,000 tensors has 2 MB
 _LONGEST_NAME = 1000  # of what GLOBAL asks for
 _MOST_AXES = 32
-_LARGEST_KEY = 2**53  # numbers that are keys: Python looks up larger ones slowly if they are chosen
-_PLAIN = (str, int, float, bool, bytes, type(None))
+# Python looks up numbers slowly if somebody chose them to be so; text never, for its hash is random
+_LARGEST_KEY = 2**53
+_MOST_NUMBERS = 20_000  # that are keys, in all: the tensors of an optimizer are numbered
+_PLAIN = (str, bool, bytes, type(None))
 
 
 class Storage(NamedTuple):
@@ -115,6 +117,15 @@ class _Size(_StandIn):
         return tuple(sizes)
 
 
+class Unread(_StandIn):
+    """What NumPy's scalars are made of (``best = np.float64(0.9)``): all of it comes to nothing."""
+
+    __slots__ = ()
+
+    def __call__(self, *_: Any) -> Unread:
+        return Unread()
+
+
 class _Name(str):
     """The name of a type of storage or of elements; calling it is an error."""
 
@@ -122,7 +133,11 @@ class _Name(str):
 
 
 _NAMES: dict[str, Callable[[], Any]] = {
+    "_codecs.encode": Unread,
     "collections.OrderedDict": _OrderedDict,
+    "numpy._core.multiarray.scalar": Unread,
+    "numpy.core.multiarray.scalar": Unread,
+    "numpy.dtype": Unread,
     "torch.Size": _Size,
     "torch._utils._rebuild_parameter": _First,
     "torch._utils._rebuild_parameter_with_state": _First,
@@ -217,6 +232,7 @@ class _Machine:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.slots: dict[int, Any] = {}
+        self.numbers = 0  # among the keys
 
     def run(self, stream: _Window) -> Any:
         """Return what the program makes."""
@@ -284,13 +300,29 @@ class _Machine:
         self.top(list).extend(values)
 
     def add(self, values: list[Any]) -> None:
-        self.top(set).update(map(_as_key, values))
+        self.top(set).update(map(self.key, values))
 
     def fill(self, values: list[Any]) -> None:
         if len(values) % 2:
             raise pickle.UnpicklingError("a key without a value")
-        keys = map(_as_key, values[::2])
+        keys = map(self.key, values[::2])
         self.top(dict, _Dict).update(zip(keys, values[1::2], strict=True))
+
+    def key(self, value: Any) -> Any:
+        """Return what can be looked up quickly, whoever made it."""
+        if type(value) in (int, float):
+            self.numbers += 1
+            if self.numbers > _MOST_NUMBERS:
+                raise CheckpointError(
+                    f"its pickle has more than {_MOST_NUMBERS:,} numbers as keys: hostile"
+                )
+            fits = abs(value) <= _LARGEST_KEY
+        else:
+            parts = value if type(value) is tuple and len(value) <= 8 else (value,)
+            fits = all(type(part) in _PLAIN or isinstance(part, _Name) for part in parts)
+        if not fits:
+            raise pickle.UnpicklingError(f"{reprlib.repr(value)} as a key")
+        return value
 
     def join(self, count: int) -> None:
         values = [self.pop() for _ in range(count)]
@@ -314,23 +346,7 @@ class _Machine:
     def forget_state(self, _: Any) -> None:
         """Take the attributes of an OrderedDict away: one could hide a method."""
         self.pop()
-        self.top(_Dict)
-
-
-def _as_key(value: Any) -> Any:
-    """Return what can be looked up quickly, whoever made it."""
-    if type(value) is tuple and len(value) <= 8:
-        for part in value:
-            _as_plain_key(part)
-        return value
-    return _as_plain_key(value)
-
-
-def _as_plain_key(value: Any) -> Any:
-    plain = type(value) in _PLAIN or isinstance(value, _Name)
-    if plain and (type(value) is not int or abs(value) <= _LARGEST_KEY):
-        return value
-    raise pickle.UnpicklingError(f"{reprlib.repr(value)} as a key")
+        self.top(_Dict, Unread)
 
 
 _Do = Callable[[_Machine, Any], None]

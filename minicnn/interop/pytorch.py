@@ -104,23 +104,33 @@ def _read(
 ) -> dict[str, np.ndarray]:
     """Return the arrays of the state dict in what a file holds."""
     tensors = _state_dict(tree, key, label)
-    sizes = {t: math.prod(t.shape) * _item_size(t.storage) for _, t in tensors}
-    needed, most = sum(sizes.values()), _TIMES_FILE * size + _ALLOWANCE
     for name, tensor in tensors:
         _check_reach(tensor, f"{label}: {shown(name)}")
+    different = dict(zip(_marks(tensors), (t for _, t in tensors), strict=True))
+    needed = sum(math.prod(t.shape) * _item_size(t.storage) for t in different.values())
+    most = _TIMES_FILE * size + _ALLOWANCE
     if needed > most:
         raise CheckpointError(
             f"{label}: its tensors would take {needed:,} bytes, and the file has {size:,}: they "
             "repeat few numbers often. Hostile; or save the numbers themselves, .contiguous()"
         )
-    arrays: dict[Pending, np.ndarray] = {}
-    for _, tensor in tensors:
-        if tensor not in arrays:
-            arrays[tensor] = _array(tensor, numbers)
-    named = {name: arrays[tensor] for name, tensor in tensors}
-    if len(named) < len(tensors):
+    if len({name for name, _ in tensors}) < len(tensors):
         raise CheckpointError(f"{label}: two of its tensors have the same name")
-    return named
+    arrays = {mark: _array(tensor, numbers) for mark, tensor in different.items()}
+    return {name: arrays[mark] for (name, _), mark in zip(tensors, _marks(tensors), strict=True)}
+
+
+def _marks(tensors: list[tuple[str, Pending]]) -> list[str]:
+    """Return a text for each tensor, the same for the same one.
+
+    Python looks up numbers, and tuples of them, slowly if somebody chose them to be so, but not
+    text.
+    """
+    storages: dict[str, int] = {}
+    return [
+        repr((storages.setdefault(t.storage.key, len(storages)), t.storage[1:], *t[1:]))
+        for _, t in tensors
+    ]
 
 
 def _from_zip(file: io.BufferedReader, label: str) -> tuple[Any, Bytes]:
@@ -138,16 +148,31 @@ def _from_zip(file: io.BufferedReader, label: str) -> tuple[Any, Bytes]:
     order = said.decode("ascii", "replace")
     if order not in ("", "little", "big"):
         raise CheckpointError(f"{label}: byte order {order!r} is unknown")
-    found: dict[str, bytes] = {}
 
     def numbers(storage: Storage) -> np.ndarray:
-        if storage.key not in found:
-            found[storage.key] = read(
-                f"{folder}data/{storage.key}", os.fstat(file.fileno()).st_size
-            )
-        return _elements(found[storage.key], storage, order == "big", label)
+        raw = read(f"{folder}data/{storage.key}", os.fstat(file.fileno()).st_size)
+        return _elements(raw, storage, order == "big", label)
 
-    return unpickle(io.BytesIO(read(f"{folder}data.pkl", _LONGEST_PICKLE)), label), numbers
+    tree = unpickle(io.BytesIO(read(f"{folder}data.pkl", _LONGEST_PICKLE)), label)
+    return tree, _once(numbers, label)
+
+
+def _once(numbers: Bytes, label: str) -> Bytes:
+    """Return a function that gets the numbers of each storage only once."""
+    found: dict[str, tuple[Storage, np.ndarray]] = {}
+
+    def cached(storage: Storage) -> np.ndarray:
+        if storage.key not in found:
+            found[storage.key] = storage, numbers(storage)
+        first, array = found[storage.key]
+        if first != storage:
+            raise CheckpointError(
+                f"{label}: storage {reprlib.repr(storage.key)} has elements of {first.elements} "
+                f"and of {storage.elements}, or two lengths; PyTorch writes no such file"
+            )
+        return array
+
+    return cached
 
 
 def _members(file: io.BufferedReader, label: str) -> tuple[set[str], Callable[[str, int], bytes]]:
@@ -238,7 +263,7 @@ def _from_old(file: io.BufferedReader, label: str, size: int) -> tuple[Any, Byte
         file.seek(at)
         return _elements(file.read(count * _item_size(storage)), storage, big, label)
 
-    return tree, numbers
+    return tree, _once(numbers, label)
 
 
 def _state_dict(tree: Any, key: str | None, label: str) -> list[tuple[str, Pending]]:
@@ -246,7 +271,9 @@ def _state_dict(tree: Any, key: str | None, label: str) -> list[tuple[str, Pendi
     if key is not None:
         for part in _steps(tree, key):
             if not isinstance(tree, Mapping) or part not in tree:
-                raise ConfigError(f"{label}: there is no key {key!r}; it has {_keys(tree)}")
+                raise ConfigError(
+                    f"{label}: there is no key {reprlib.repr(key)}; it has {_keys(tree)}"
+                )
             tree = tree[part]
     if not isinstance(tree, Mapping):
         raise ConfigError(f"{label}: {_kind(tree)} is no state dict; name its key")
@@ -279,7 +306,9 @@ def _keys(tree: Any) -> str:
 
 
 def _kind(value: Any) -> str:
-    return f"tensor {value.shape}" if isinstance(value, Pending) else type(value).__name__
+    if isinstance(value, Pending):
+        return f"tensor {reprlib.repr(value.shape)}"
+    return type(value).__name__
 
 
 def _storages(tree: Any) -> list[Storage]:
@@ -304,7 +333,7 @@ def _elements(raw: bytes, storage: Storage, big: bool, label: str) -> np.ndarray
     if len(raw) != storage.length * _item_size(storage):
         raise CheckpointError(
             f"{label}: storage {reprlib.repr(storage.key)} has {len(raw)} bytes, not those of "
-            f"{storage.length} elements of {storage.elements}: damaged"
+            f"{reprlib.repr(storage.length)} elements of {storage.elements}: damaged"
         )
     order: Literal["<", ">"] = ">" if big else "<"
     if storage.elements == "bfloat16":
@@ -323,16 +352,18 @@ def _check_reach(tensor: Pending, name: str) -> None:
     largest = max(math.prod(n or 1 for n in tensor.shape), tensor.offset, *tensor.strides, 0)
     if (size and last >= count) or size > max(count, _EXPANDED) or largest > _LARGEST:
         raise CheckpointError(
-            f"{name}: shape {tensor.shape} with strides {tensor.strides} from {tensor.offset} on "
-            f"reaches outside of its {count} numbers: damaged or hostile"
+            f"{name}: shape {reprlib.repr(tensor.shape)} with strides "
+            f"{reprlib.repr(tensor.strides)} from {reprlib.repr(tensor.offset)} on reaches outside "
+            f"of its {reprlib.repr(count)} numbers: damaged or hostile"
         )
 
 
 def _array(tensor: Pending, numbers: Bytes) -> np.ndarray:
     """Return a tensor as an array of its own."""
-    memory = numbers(tensor.storage)
     if not math.prod(tensor.shape):
-        return np.zeros(tensor.shape, memory.dtype)
+        kind = tensor.storage.elements
+        return np.zeros(tensor.shape, "f4" if kind == "bfloat16" else kind)
+    memory = numbers(tensor.storage)
     strides = tuple(step * memory.itemsize for step in tensor.strides)
     view = np.lib.stride_tricks.as_strided(memory[tensor.offset :], tensor.shape, strides)
     return np.array(view, order="C")

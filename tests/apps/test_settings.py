@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -69,6 +70,11 @@ def test_no_run_and_no_file(tmp_path):
     (tmp_path / "settings.json").mkdir()
     with pytest.raises(CheckpointError, match=r"settings\.json: is broken"):
         load_settings(tmp_path, "gtsrb", Settings)
+
+
+def test_a_name_that_is_too_long():
+    with pytest.raises(ConfigError, match="aaa: cannot be opened: File name too long"):
+        load_settings(Path("a" * 5000), "gtsrb", Settings)
 
 
 def test_a_full_disk_leaves_the_old_ones(tmp_path, monkeypatch):

@@ -85,6 +85,21 @@ def test_prune_refuses_while_somebody_trains_there(run, command):
     assert everything_in(run / "checkpoints") == before
 
 
+def test_prune_refuses_through_a_link_too(run, command, tmp_path):
+    before = everything_in(run / "checkpoints")
+    for name, target in (("run", run), ("checkpoints", run / "checkpoints")):
+        link = tmp_path / f"link to {name}"
+        try:
+            link.symlink_to(target, target_is_directory=True)
+        except (OSError, NotImplementedError):
+            pytest.skip("no links may be made here")
+        with FolderLock(run):
+            status, out, err = command("prune", link, "--keep", 1)
+        assert (status, out) == (2, "")
+        assert f"is in use by process {os.getpid()}" in err
+    assert everything_in(run / "checkpoints") == before
+
+
 def test_prune_that_is_killed_leaves_only_whole_checkpoints(run, command, monkeypatch):
     delete, seen = os.unlink, []
 

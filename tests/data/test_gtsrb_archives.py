@@ -194,8 +194,7 @@ def test_a_linked_archive_in_a_folder(tmp_path):
     zipped(kaggle(tmp_path / "a"), tmp_path / "b.zip")
     (tmp_path / "c").mkdir()
     (tmp_path / "c/b.zip").symlink_to(tmp_path / "b.zip")
-    with pytest.raises(DataError, match=r"c/b\.zip: leads by a symbolic link out of .*/c to .*zip"):
-        load_gtsrb(tmp_path / "c", cache=None)
+    assert len(load_gtsrb(tmp_path / "c", size=8, cache=None)) == 12, "laid there by the user"
     assert len(load_gtsrb(tmp_path / "c/b.zip", size=8, cache=None)) == 12, "named by the user"
 
 

@@ -281,3 +281,56 @@ def test_too_many_pixels_for_the_memory(tmp_path, monkeypatch):
 def test_a_home_that_is_not_there():
     with pytest.raises(ConfigError, match=r"~nobody-of-this-name: .*; give the whole path"):
         load("~nobody-of-this-name")
+
+
+def test_a_name_that_is_too_long():
+    with pytest.raises(DataError, match="aaa: cannot be opened: File name too long"):
+        load("a" * 5000)
+
+
+@pytest.mark.parametrize("number", ["2021", "00044", "60"])
+def test_folders_whose_number_is_no_class(tmp_path, number):
+    path = kaggle(tmp_path) / "Train.csv"
+    (tmp_path / "Train/1").rename(tmp_path / f"Train/{number}")
+    write(path, path.read_text().replace("Train/1/", f"Train/{number}/"))
+    assert len(load(tmp_path)) == 12
+
+
+def test_numbers_of_folders_that_are_not_those_of_classes(tmp_path):
+    path = kaggle(tmp_path) / "Train.csv"
+    (tmp_path / "Train").rename(tmp_path / "32")
+    write(path, path.read_text().replace("Train/", "32/"))
+    assert len(load(tmp_path)) == 12
+
+
+def test_a_folder_of_no_class_is_not_read(tmp_path):
+    folder = official(tmp_path) / "GTSRB/Final_Training/Images/00043"
+    write(folder / "GT-00043.csv", b"\n" * 100)
+    with pytest.raises(DataError, match="Images/00043: is the folder of no class"):
+        load(tmp_path)
+    table = load(tmp_path, skip_bad=True)
+    assert len(table) == 12
+    assert [reason for _, reason in table.skipped] == ["is the folder of no class"]
+
+
+def test_blank_lines_without_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(gtsrb_layouts, "MOST_LINES", 20)
+    path = official(tmp_path) / TABLE
+    write(path, path.read_bytes() + b"\r\n" * 15)
+    assert len(load(tmp_path)) == 12
+    write(path, path.read_bytes() + b"\n")
+    with pytest.raises(DataError, match=r"GT-00001\.csv: has 21 lines; more than 20 are refused"):
+        load(tmp_path)
+    assert len(load(tmp_path, skip_bad=True)) == 8
+
+
+def test_many_large_tables(tmp_path, monkeypatch):
+    size = (official(tmp_path) / TABLE).stat().st_size
+    monkeypatch.setattr(gtsrb_layouts._Room.__init__, "__defaults__", (3 * size + 1,))
+    assert len(load(tmp_path)) == 12
+    monkeypatch.setattr(gtsrb_layouts._Room.__init__, "__defaults__", (2 * size,))
+    with pytest.raises(DataError, match=r"GT-00001\.csv: the tables have more than .* together"):
+        load(tmp_path)
+    table = load(tmp_path, skip_bad=True)
+    assert len(table) == 4
+    assert len(table.skipped) == 2

@@ -48,6 +48,13 @@ def bmp(body, width=1000, height=1000):
     return b"BM" + bytes(8) + struct.pack("<I", 62) + bits + b"\0\0\0\0\xff\0\0\0" + body
 
 
+def gif(screen, frame, before=b""):
+    """A GIF of no palette."""
+    sizes = [struct.pack("<HH", *size) for size in (screen, frame)]
+    picture = b",\0\0\0\0" + sizes[1] + b"\0\2\2D\1\0;"
+    return b"GIF89a" + sizes[0] + b"\0\0\0" + before + b"!\xf9\4\x08\0\0\0\0" + picture
+
+
 def test_sixteen_bit_greys_keep_their_shades(tmp_path):
     Image.fromarray(RAMP).save(tmp_path / "ramp.png")
     with Image.open(tmp_path / "ramp.png") as image:
@@ -57,11 +64,16 @@ def test_sixteen_bit_greys_keep_their_shades(tmp_path):
 
 def test_sixteen_bit_greys_are_taken_strip_by_strip(monkeypatch):
     monkeypatch.setattr(pictures, "_LARGE", 24)  # three rows of eight
-    for dark in (RAMP, RAMP // 256):  # of the second, no value needs more than 8 bits
-        expected = dark >> 8 if dark.max() > 255 else dark
+    for dark in (RAMP, RAMP // 4, RAMP // 256):  # of the last, no value needs more than 8 bits
         for kind in ("PNG", "PPM"):
             seen = np.asarray(decode(saved(Image.fromarray(dark), kind)))
-            np.testing.assert_array_equal(seen[..., 1], expected)
+            np.testing.assert_array_equal(seen[..., 1], dark >> 8)
+
+
+def test_pictures_of_mode_i_in_memory_have_the_depth_of_their_values():
+    grey = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    for image in (Image.fromarray(grey).convert("I"), Image.fromarray(grey.astype(np.int32) << 8)):
+        np.testing.assert_array_equal(np.asarray(to_rgb(image))[..., 0], grey)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "PPM", "BMP", "GIF", "WEBP", "JPEG"])
@@ -142,7 +154,11 @@ def test_broken_notes_of_a_camera_do_not_spoil_a_picture(notes):
         (b"\xff\xd8\xff", "is a broken JPEG image"),
         (b"BM" + bytes(60), "is a broken BMP image"),
         (b"GIF89a\xff\xff\xff\xff\0\0\0,\0\0\0\0\xff\xff\xff\xff\0\x02", "claims 65535 x 65535 pi"),
+        (gif((1, 1), (13_000, 13_000)), "claims 13000 x 13000 pixels"),
+        (gif((13_000, 13_000), (1, 1)), "claims 13000 x 13000 pixels"),
         (b"GIF89a" + bytes(30), "is a broken GIF image"),
+        (b"GIF89a", "is a broken GIF image"),
+        (b"GIF89a" + bytes(7) + b"!\xfe\x09", "is a broken GIF image"),
         (b"RIFF\x1a\0\0\0WEBPVP8X\x0a\0\0\0" + b"\xff" * 20, "claims 16777216 x 16777216 pixels"),
         (b"RIFF\x1a\0\0\0WEBPVP8L\x0a\0\0\0\x2f" + b"\xff" * 9, "claims 16384 x 16384 pixels"),
         (b"RIFF\x1a\0\0\0WAVE", "is a broken WebP image"),
@@ -177,7 +193,9 @@ BOMBS = {
     "fill bytes": (b"\xff\xd8\xff\xe0\0\4ab" + b"\xff" * 2**23, "more than 20,000 segments"),
     "many segments": (b"\xff\xd8" + b"\xff\xe1\0\2" * 2**20, "more than 20,000 segments"),
     "comment": (b"P6 #" + b" " * 2**23 + b"\n1 1 255\nabc", "first 4,096 bytes are no header"),
-    "comments": (b"P3 2 2 255 " + b"#\n" * 2**20, r"slow to read.*; more than 262,144 or"),
+    "comments": (b"P3 2 2 255 " + b"#\n" * 2**20, r"slow to read.*; more than 1,048,576 or"),
+    "fewer comments": (b"P3 2 2 255 " + b"#\n" * 2**18, "has 262,144 comments; more than 1,000 a"),
+    "zeros behind": (png(PIXELS, END) + bytes(500_000), ""),
     "plain": (b"P2 2000 2000 255 " + b"1 " * 99, "slow to read, with .* or 1,000,000 pixels are"),
     "17 shades": (b"P6 2000 2000 17 " + b"1 " * 99, r"of a rare kind \(ppm\)"),
     "run lengths": (bmp(b"\0\0" * 2**22), r"of a rare kind \(bmp_rle\)"),
@@ -215,6 +233,26 @@ def test_metadata_that_is_cut_out_leaves_the_same_pixels(monkeypatch):
     monkeypatch.setattr(pictures, "_SMALL", 0)  # always look
     for data, expected in zip(cases, whole, strict=True):
         np.testing.assert_array_equal(np.asarray(decode(data)), expected)
+
+
+def test_what_comes_before_the_picture_of_a_gif_is_left_out():
+    few = RGB.convert("P")
+    transparent = saved(few, "GIF", transparency=few.getpixel((0, 0)))
+    place = transparent.index(b"!\xf9")
+    notes = b"!\xfe" + b"\3abc" * 50 + b"\0"
+    for data in (transparent, saved(RGB.convert("L"), "GIF"), saved(RGB, "GIF", comment=b"sign")):
+        with Image.open(io.BytesIO(data)) as image:
+            np.testing.assert_array_equal(np.asarray(decode(data)), np.asarray(to_rgb(image)))
+    both = [
+        decode(data) for data in (transparent, transparent[:place] + notes + transparent[place:])
+    ]
+    np.testing.assert_array_equal(*map(np.asarray, both))
+
+
+def test_a_plain_ppm_of_a_megabyte():
+    data = b"P3\n200 200\n255\n" + b"200 100  50 \n" * 40_000
+    assert len(data) > 2**18
+    assert np.asarray(decode(data))[7, 7].tolist() == [200, 100, 50]
 
 
 def test_large_pictures_wait_for_one_another(monkeypatch):

@@ -389,3 +389,27 @@ def test_one_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
         _files.write_file(target, b"three")
     assert target.read_bytes() == b"two"
     assert [p.name for p in target.parent.iterdir()] == ["curves.png"]
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
+    save(tmp_path, 1)
+
+    def forbidden(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "iterdir", forbidden)
+    with pytest.raises(CheckpointError, match=f"cannot read {tmp_path}: Permission denied"):
+        list_checkpoints(tmp_path)
+
+
+def test_no_state_is_written_that_would_not_be_read(tmp_path, monkeypatch):
+    """JSON takes fifty times its size in memory, so there is a bound; arrays have none."""
+    monkeypatch.setattr(_files, "_MOST_JSON", 1000)
+    save(tmp_path, 1, state={"long": np.arange(1000)})
+    with pytest.raises(CheckpointError, match=r"saved as JSON: .* bytes; keep long tables in arr"):
+        save(tmp_path, 2, state={"long": list(range(1000))})
+    path = save(tmp_path, 3)
+    (path / "SHA256SUMS").unlink()
+    (path / "state.json").write_bytes(b" " * 1001)
+    with pytest.raises(CheckpointError, match=r"state\.json has 1,001 bytes"):
+        load_checkpoint(path)

@@ -246,3 +246,22 @@ def test_broken_weights_are_not_saved(value, tmp_path):
     with pytest.raises(GradientError, match=f"{name!r} is not finite after step 2"):
         run.save()
     assert Path(list_checkpoints(tmp_path / "checkpoints")[-1]).name == "step-00000002"
+
+
+def test_the_saved_state_of_another_hook_is_refused_by_name(tmp_path):
+    hooks = [ValidationHook(small_runs.validation_data, 1)]
+    run = estimator(tmp_path)
+    run.train(training_data, steps=1, hooks=hooks)
+    run.hook_states["ValidationHook"] = {}
+    with pytest.raises(CheckpointError, match=r"saved state of ValidationHook is not one of its"):
+        run.train(training_data, steps=1, hooks=hooks)
+    assert run.step == 1
+
+
+def test_a_position_that_is_none_is_refused(tmp_path):
+    run = estimator(tmp_path).train(training_data, steps=1)
+    position = run.input.state_dict()
+    position["position"] = {"pipeline": 7}
+    run.input.load_state_dict(position)
+    with pytest.raises(CheckpointError, match="cannot go on in this input"):
+        run.train(training_data, steps=1)

@@ -16,7 +16,7 @@ def _case(text: str) -> tuple[str, int]:
 
 
 def main() -> int:
-    """Return the exit status: 1 if anything was wrong."""
+    """Return the exit status: 1 if anything was wrong, 2 if not all was played."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.faults", description="Hurt trainings in every way; nothing is lost."
     )

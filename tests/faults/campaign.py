@@ -169,6 +169,22 @@ class Campaign:
         self._numbers[kind] += 1
         return kind, self._numbers[kind] - 1
 
+    @property
+    def cut_short(self) -> str:
+        """What was played of what was planned; empty if that is all."""
+        plan, table = self.plan, self.table
+        counts = [
+            ("kills", table.kills, plan.kills), ("corruptions", table.corruptions, plan.corruptions)
+        ]  # fmt: skip
+        others = [kind for kind in KINDS if KINDS[kind].group in ("other", "product")]
+        done = sum(table.cases[kind] for kind in others)
+        if plan.only:
+            counts, done = [], table.cases.total()
+        counts.append(("other cases", done, self._fixed))
+        if all(done >= wanted for _, done, wanted in counts):
+            return ""
+        return ", ".join(f"{done} of {wanted} {what}" for what, done, wanted in counts)
+
     def run(self, folder: Path) -> None:
         """Play cases on several processes."""
         write_data(folder / "world" / "data")
@@ -260,7 +276,7 @@ def run(plan: Plan) -> int:
     Returns
     -------
     int
-        1 if anything was wrong, else 0.
+        1 if anything was wrong, 2 if nothing was but not all was played, else 0.
     """
     memory = Path("/dev/shm")  # fsync costs nothing there
     folder = Path(
@@ -278,7 +294,7 @@ def run(plan: Plan) -> int:
         if not kept:
             shutil.rmtree(folder, ignore_errors=True)
         _report(campaign, time.monotonic() - start)
-    return 1 if campaign.table.failed else 0
+    return 1 if campaign.table.failed else 2 if campaign.cut_short else 0
 
 
 def _report(campaign: Campaign, seconds: float) -> None:
@@ -295,4 +311,9 @@ def _report(campaign: Campaign, seconds: float) -> None:
         print(f"  again: python -m tests.faults {options} --only '{case}'")
         for verdict, text in failed["wrong"][:4]:
             print(f"  {verdict}: {text if verdict == 'campaign' else text[:600]}")
-    print("nothing lost" if not table.failed else f"\n{len(table.failed)} cases FAILED")
+    if campaign.cut_short:
+        print(f"cut short: {campaign.cut_short} were played")
+    elif not table.failed:
+        print("nothing lost")
+    if table.failed:
+        print(f"\n{len(table.failed)} cases FAILED")

@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 
 from tests.faults import auditor, disks, launching, product, victim
-from tests.faults.auditor import LET_IN, LOST, TRACEBACK, checkpoints, newest_sound
+from tests.faults.auditor import HANG, LET_IN, LOST, TRACEBACK, checkpoints, newest_sound
 from tests.faults.damage import damage
 from tests.faults.injection import Fault
 from tests.faults.night import DEAD, LIMIT, Night
@@ -256,7 +256,9 @@ def second_run(night: Night) -> None:
         outcome = night.start().wait(LIMIT)
         night.struck["second run"] += 1
         text = " ".join(error["text"] for error in outcome.told("error"))
-        if outcome.status == 0 or auditor.contents(night.model_dir) != before:
+        if outcome.hung:
+            night.say(HANG, f"a second run was not over after {LIMIT:.0f} s: {outcome.output}")
+        elif outcome.status == 0 or auditor.contents(night.model_dir) != before:
             night.say(LET_IN, f"a second run ended with {outcome.status}, or changed files")
         elif outcome.status != 2 or f"in use by process {first.pid}" not in text:
             night.say(TRACEBACK, f"a second run ended with {outcome.status}: {outcome.output}")
@@ -279,7 +281,9 @@ def together(night: Night) -> None:
     for outcome in ends:
         text = " ".join(error["text"] for error in outcome.told("error"))
         clear = "is in use by process" in text or "another run has gone on with it" in text
-        if outcome.status != 0 and not (outcome.status == 2 and clear):
+        if outcome.hung:
+            night.say(HANG, f"one of two runs was not over after {LIMIT:.0f} s: {outcome.output}")
+        elif outcome.status != 0 and not (outcome.status == 2 and clear):
             night.say(TRACEBACK, f"one of two runs ended with {outcome.status}: {outcome.output}")
     if all(outcome.status for outcome in ends):
         night.say(LOST, "of two runs that began together, neither did its work")

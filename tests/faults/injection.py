@@ -15,6 +15,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -90,6 +91,8 @@ class Injector:
         self._journal = None
         if any(fault.do == "power" for fault in faults):
             self._journal = power.Journal(self._folder, Random(seed))
+        # Where power is cut no other thread is in the middle of a change, nor makes one after it
+        self.gate: Any = nullcontext() if self._journal is None else threading.RLock()
 
     def come(self, place: str) -> Fault | None:
         """Count one more visit to a place; return the fault that is due, if one is."""
@@ -113,8 +116,8 @@ class Injector:
             raise ERRORS[fault.what](f"planted: {fault.what}")
         elif fault.do == "power":
             assert self._journal is not None
-            self._journal.cut()
-            os.kill(os.getpid(), signal.SIGKILL)
+            self.gate.acquire()
+            power.cut_and_kill(self._journal)
         elif fault.do == "read-only":
             disks.make_read_only(Path(fault.what))
         elif fault.do == "vanish":
@@ -153,9 +156,10 @@ class Injector:
             if not self._mine(path, options):
                 return function(path, *arguments, **options)
             self.visit(place)
-            if self._journal is not None:
-                self._journal.before(place, path, *arguments, **options)
-            result = function(path, *arguments, **options)
+            with self.gate:
+                if self._journal is not None:
+                    self._journal.before(place, path, *arguments, **options)
+                result = function(path, *arguments, **options)
             if place == "rename":
                 self.visit("renamed")
             return result
@@ -165,22 +169,24 @@ class Injector:
     def _fsync(self, function: Callable[[int], None]) -> Callable[[int], None]:
         def fsync(descriptor: Any) -> None:
             self.visit("fsync")
-            function(descriptor)
-            if self._journal is not None:
-                self._journal.synced(descriptor)
+            with self.gate:
+                function(descriptor)
+                if self._journal is not None:
+                    self._journal.synced(descriptor)
 
         return fsync
 
     def _descriptor(self, function: Callable[..., int]) -> Callable[..., int]:
         def opened(path: Any, flags: int, *arguments: Any, **options: Any) -> int:
             mine = flags & (os.O_WRONLY | os.O_RDWR) and self._mine(path, options)
-            if mine:
-                self.visit("open")
+            if not mine:
+                return function(path, flags, *arguments, **options)
+            self.visit("open")
+            with self.gate:
                 if self._journal is not None:
                     self._journal.before("open", path)
-            descriptor = function(path, flags, *arguments, **options)
-            if mine:
-                self._descriptors.add(descriptor)
+                descriptor = function(path, flags, *arguments, **options)
+            self._descriptors.add(descriptor)
             return descriptor
 
         return opened
@@ -195,9 +201,10 @@ class Injector:
             if "opener" in options:  # which calls os.open
                 return _Written(function(file, mode, *arguments, **options), self)
             self.visit("open")
-            if self._journal is not None:
-                self._journal.before("open", file)
-            return _Written(function(file, mode, *arguments, **options), self)
+            with self.gate:
+                if self._journal is not None:
+                    self._journal.before("open", file)
+                return _Written(function(file, mode, *arguments, **options), self)
 
         return opened
 
@@ -215,7 +222,8 @@ class _Written:
             self._file.flush()
             self._injector.strike(fault)
             return done + self._file.write(content[done:])
-        return self._file.write(content)
+        with self._injector.gate:
+            return self._file.write(content)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)

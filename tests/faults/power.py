@@ -5,7 +5,10 @@ earlier ones with every fsync; what was written into a file and not forced is th
 byte.
 """
 
+import contextlib
 import os
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -45,7 +48,7 @@ class Journal:
         elif place == "rmdir":
             self._undo.append(lambda: self._os["mkdir"](path))
         elif place == "mkdir" and not os.path.exists(path):
-            self._undo.append(lambda: self._os["rmdir"](path))
+            self._undo.append(lambda: self._remove(path))
         elif place == "open":
             self._open(path)
 
@@ -89,6 +92,10 @@ class Journal:
         for undo in reversed(self._undo[self._random.randint(0, len(self._undo)) :]):
             undo()
 
+    def _remove(self, path: str) -> None:
+        with contextlib.suppress(FileNotFoundError):  # it could not be made: its parent was missing
+            self._os["rmdir"](path)
+
     @staticmethod
     def _write(path: str, content: bytes) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
@@ -98,3 +105,28 @@ class Journal:
 
 def _key(state: os.stat_result) -> tuple[int, int]:
     return state.st_dev, state.st_ino
+
+
+def cut_and_kill(journal: Journal) -> None:
+    """Kill this process, having cut the power: no thread of it goes on with what is left."""
+    victim = os.getpid()
+    if os.fork() == 0:
+        os.kill(victim, signal.SIGSTOP)
+        while not _stands_still(victim):
+            time.sleep(0.001)
+        try:
+            journal.cut()
+        finally:
+            os.kill(victim, signal.SIGKILL)
+            os._exit(0)
+    while True:
+        time.sleep(1)
+
+
+def _stands_still(process: int) -> bool:
+    tasks = Path(f"/proc/{process}/task")
+    if not tasks.exists():  # another system; it was told
+        time.sleep(0.1)
+        return True
+    states = [(task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks.iterdir()]
+    return set(states) <= {"T", "t"}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -9,7 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults import launching
-from tests.faults.auditor import BITS, HALF, LOST, checkpoints, fault_of
+from tests.faults.auditor import (
+    BITS,
+    HALF,
+    LOST,
+    RESTART,
+    checkpoints,
+    fault_of,
+    newest_sound,
+    step_of,
+)
 from tests.faults.night import LIMIT, Night
 
 KIND = "kill of minicnn.train"
@@ -52,13 +62,17 @@ def play(night: Night) -> None:
     model_dir = night.folder / "run"
     for _ in range(night.random.randint(1, 3)):
         moment = whole["seconds"] * night.random.uniform(0.25, 1.0)
+        newest = newest_sound(model_dir)
         outcome = _run(night.folder, "run", _resume(model_dir), moment)
+        _audit_begin(night, newest, outcome.output, may_be_silent=outcome.killed)
         night.story.append(f"after {moment:.2f} s: {outcome.status}\n{outcome.output[-500:]}")
         (night.struck if outcome.killed else night.missed)[KIND] += 1
         if not outcome.killed and outcome.status:
             night.say(LOST, f"it ended with {outcome.status}:\n{outcome.output}")
         _audit(night, model_dir)
+    newest = newest_sound(model_dir)
     outcome = _run(night.folder, "run", _resume(model_dir))
+    _audit_begin(night, newest, outcome.output)
     if outcome.hung or outcome.status:
         night.say("hang" if outcome.hung else LOST, f"ended {outcome.status}:\n{outcome.output}")
         return
@@ -72,6 +86,21 @@ def play(night: Night) -> None:
 
 def _resume(model_dir: Path) -> tuple[str, ...]:
     return ("--resume",) if (model_dir / "settings.json").exists() else ()
+
+
+def _audit_begin(
+    night: Night, newest: Path | None, output: str, may_be_silent: bool = False
+) -> None:
+    """A run must say that it goes on from the newest sound checkpoint."""
+    told = re.search(
+        r"^training [\d,]+ steps.*?(?:resumed at step ([\d,]+))?$", output, re.MULTILINE
+    )
+    if told is None and may_be_silent:  # it was killed before
+        return
+    began = int((told[1] or "0").replace(",", "")) if told else None
+    step = 0 if newest is None else step_of(newest)
+    if began != step:
+        night.say(RESTART, f"it began at step {began}, the newest checkpoint is {step}:\n{output}")
 
 
 def _audit(night: Night, model_dir: Path) -> None:

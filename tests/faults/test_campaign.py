@@ -1,6 +1,8 @@
 """A few seconds of the campaign; its auditor and its damage are tested, too."""
 
+import collections
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +14,12 @@ if not hasattr(os, "fork"):
     pytest.skip("the campaign forks its victims", allow_module_level=True)
 
 from minicnn.estimator import save_checkpoint
-from tests.faults import auditor, injection
-from tests.faults.campaign import LONG, Campaign, Plan
+from tests.faults import auditor, cases, injection, product
+from tests.faults.auditor import Reference
+from tests.faults.campaign import LONG, Campaign, Plan, run
 from tests.faults.cases import KINDS
 from tests.faults.damage import damage
+from tests.faults.launching import Outcome
 from tests.faults.victim import Orders
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,12 +35,54 @@ def checkpoint(tmp_path):
 
 def test_nothing_is_lost():
     """Kills of every kind, damaged checkpoints, and one case of everything else that is quick."""
-    command = [sys.executable, "-m", "tests.faults", "--kills", "18", "--corruptions", "9"]
-    command += ["--others", "0", "--product", "0", "--seconds", "12", "--plain"]
+    command = [sys.executable, "-m", "tests.faults", "--kills", "9", "--corruptions", "4"]
+    command += ["--others", "0", "--product", "0", "--plain"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "nothing lost" in done.stdout
-    assert " kills, " in done.stdout
+    told = re.search(r"^(\d+) kills, (\d+) corruptions, ", done.stdout, re.MULTILINE)
+    assert int(told[1]) >= 5, done.stdout
+    assert int(told[2]) >= 2, done.stdout
+
+
+def test_a_plan_that_was_cut_short_is_not_fulfilled(capsys, monkeypatch):
+    monkeypatch.setattr(Campaign, "run", lambda self, folder: None)
+    assert run(Plan(others=0, product=0)) == 2
+    printed = capsys.readouterr().out
+    assert "cut short: 0 of 80 kills, 0 of 40 corruptions, 0 of 0 other cases were" in printed
+    assert "nothing lost" not in printed
+    assert run(Plan(only=[("corruption", 3)])) == 2
+    assert "cut short: 0 of 1 other cases were played" in capsys.readouterr().out
+    assert run(Plan(0, 0, 0, 0)) == 0
+    assert "nothing lost" in capsys.readouterr().out
+
+
+class SmallNight:
+    """What `product` tells a night."""
+
+    def __init__(self):
+        self.wrong = []
+
+    def say(self, verdict, text):
+        self.wrong.append(verdict)
+
+
+@pytest.mark.parametrize(
+    ("output", "newest", "silent", "wrong"),
+    [
+        ("training 1,200 steps of 8 images, 1 epochs; resumed at step 1,004\n", 1004, False, []),
+        ("training 1,200 steps of 8 images, 1 epochs\n", None, False, []),
+        ("training 1,200 steps of 8 images, 1 epochs\n", 8, False, [auditor.RESTART]),
+        ("training 9 steps of 8 images, 1 epochs; resumed at step 4\n", 8, True, [auditor.RESTART]),
+        ("reading\n", 8, True, []),
+        ("reading\n", 8, False, [auditor.RESTART]),
+    ],
+)
+def test_a_silent_restart_of_the_program_is_seen(output, newest, silent, wrong):
+    night = SmallNight()
+    path = newest and Path(f"step-{newest:08}")
+    product._audit_begin(night, path, output, silent)
+    assert night.wrong == wrong
 
 
 def test_the_long_form_is_what_is_promised():
@@ -80,3 +126,41 @@ def test_a_fault_strikes_at_its_visit_and_once(tmp_path):
     injector.visit("worker")
     assert told == ["struck"]
     assert injector.counts["worker"] == 3
+
+
+class HungNight:
+    """A night in which every run hangs."""
+
+    def __init__(self, folder):
+        self.wrong, self.struck, self.missed = [], collections.Counter(), collections.Counter()
+        self.model_dir, self.random, self.left = folder / "run", Random(0), 1.0
+        self.reference = Reference({}, {}, b"", collections.Counter())
+        self.pid = 1
+
+    def say(self, verdict, text):
+        self.wrong.append(verdict)
+
+    def start(self, *faults, **options):
+        return self
+
+    def wait(self, limit):
+        return Outcome(-6, True, 1.0, "")
+
+    def wait_until_stopped(self, limit):
+        return True
+
+    def send(self, number):
+        pass
+
+    def judge(self, *about):
+        pass
+
+    audit = finish = judge
+
+
+@pytest.mark.parametrize("play", [cases.second_run, cases.together])
+def test_a_run_that_hangs_is_booked_as_such(play, tmp_path):
+    night = HungNight(tmp_path)
+    play(night)
+    assert night.wrong[0] == auditor.HANG
+    assert auditor.TRACEBACK not in night.wrong

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -55,11 +56,19 @@ class Result:
     peak: int = 0  # bytes
     deaths: int = 0
     processes: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
     def total(self) -> int:
         """All executions."""
         return sum(self.executions.values())
+
+    def add(self, engine: str, executions: int, seconds: float, peak: int) -> None:
+        """Count what a process did; several threads do so."""
+        with self.lock:
+            self.executions[engine] = self.executions.get(engine, 0) + executions
+            self.seconds += seconds
+            self.peak = max(self.peak, peak)
 
 
 def run(plan: Plan) -> list[Result]:
@@ -112,7 +121,8 @@ def _task(plan: Plan, result: Result, engine: str, runs: int, seconds: float = 1
         done = _process(plan, result, engine, runs, seconds - (time.monotonic() - began))
         runs = runs - done if seconds > 1e8 else 0
         if not done:
-            result.deaths += 1
+            with result.lock:
+                result.deaths += 1
         if plan.verbose:
             said = f"{result.target}: {result.total:,} executions in {result.seconds:.0f} s"
             print(f"{time.strftime('%H:%M:%S')} {said} ({engine})", file=sys.stderr, flush=True)
@@ -120,12 +130,14 @@ def _task(plan: Plan, result: Result, engine: str, runs: int, seconds: float = 1
 
 def _process(plan: Plan, result: Result, engine: str, runs: int, seconds: float) -> int:
     """Run one process to its end; return how many executions it did."""
-    result.processes += 1  # each draws other inputs
+    with result.lock:
+        result.processes += 1
+        number = result.processes  # each draws other inputs
     with _folder() as folder:
         record = Record(folder / "record")
         task: dict[str, Any] = {
             "target": result.target, "package": plan.package, "engine": engine, "runs": runs,
-            "seconds": seconds, "seed": plan.seed + 7919 * result.processes, "limit": plan.limit,
+            "seconds": seconds, "seed": plan.seed + 7919 * number, "limit": plan.limit,
             "memory": plan.memory, "folder": str(folder), "findings": str(plan.findings),
         }  # fmt: skip
         with (folder / "log").open("w+") as log:
@@ -138,15 +150,12 @@ def _process(plan: Plan, result: Result, engine: str, runs: int, seconds: float)
             said = log.read()[-4000:]
         done, spent, last = record.executions, record.seconds, record.data
         record.close()
-    result.executions[engine] = result.executions.get(engine, 0) + done
-    result.seconds += spent
-    result.peak = max(result.peak, peak)
     if not why and not done:
         why = "no execution was done"
-    if why == _GAVE_UP:
-        result.deaths = _DEATHS
-    elif why:
-        result.deaths += 1
+    result.add(engine, done, spent, peak)
+    with result.lock:
+        result.deaths = _DEATHS if why == _GAVE_UP else result.deaths + bool(why)
+    if why and why != _GAVE_UP:
         save_finding(plan.findings, result.target, f"{engine}: {why}", said, last)
     if peak > plan.memory * MIB:
         text = f"{engine}: the process took {peak // MIB} MiB"

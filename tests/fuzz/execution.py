@@ -141,7 +141,8 @@ class Runner:
             cause = cause and (cause.__cause__ or cause.__context__)
             if isinstance(cause, MemoryError):
                 return self._found(error, "memory ran out: ")
-        return Outcome((type(error).__name__, *_lines(error)))
+        below = _lines(error.__cause__) if error.__cause__ else []
+        return Outcome((type(error).__name__, *_lines(error), *below))
 
     def _found(self, error: BaseException, why: str = "") -> Outcome:
         text = " ".join(str(error).split())[:160]

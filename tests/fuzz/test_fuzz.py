@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from minicnn.errors import DataError
 from tests.fuzz import campaign, engines
 from tests.fuzz.execution import ROOT, Runner, load, names
 from tests.fuzz.mutation import Edit, apply
@@ -78,6 +81,34 @@ def test_the_same_seed_makes_the_same_inputs():
 
     assert len(inputs(1)) == 300
     assert inputs(1) == inputs(1) != inputs(2)
+
+
+def fail_here(which):
+    if which:
+        raise KeyError
+    raise KeyError
+
+
+def refuse(data, folder):
+    """Two reasons, one line in which the refusal is raised."""
+    try:
+        fail_here(data)
+    except KeyError as error:
+        raise DataError("input: refused") from error
+
+
+def test_inputs_that_are_refused_for_other_causes_are_new(tmp_path):
+    runner = Runner(SimpleNamespace(run=refuse), tmp_path, limit=5.0)
+    with runner.watched():
+        paths = [runner.execute(data).path for data in (b"", b"a", b"b")]
+    assert paths[0] != paths[1] == paths[2]
+
+
+def test_what_threads_count_together_is_whole():
+    result = campaign.Result("some")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: result.add("plain", 1, 1.0, 5), range(4000)))
+    assert (result.total, result.seconds, result.peak) == (4000, 4000.0, 5)
 
 
 def test_runs_are_shared_out_by_speed_above_a_floor():

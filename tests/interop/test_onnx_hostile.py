@@ -333,6 +333,99 @@ HUGE = {
 }
 
 
+NONE_SUCH = {
+    "Reshape": "n = Constant<value_ints = [0, 0, 0]>() y = Reshape(x, n)",
+    "Pad": "n = Constant<value_ints = [1]>() y = Pad(x, n)",
+    "Conv": "n = Constant<value_ints = [1, 1, 2]>() a = Reshape(x, n) "
+    'y = Conv<auto_pad = "SAME_UPPER", strides = [0]>(a, a)',
+    "Slice": "a = Constant<value_ints = [0, 0]>() b = Constant<value_ints = [1]>() "
+    "y = Slice(x, a, b)",
+    "ConstantOfShape": "n = Constant<value_ints = [-1]>() y = ConstantOfShape(n)",
+    "Tile": "n = Constant<value_floats = [1e38]>() y = Tile(x, n)",
+    "Squeeze": "n = Constant<value_ints = [5]>() y = Squeeze(x, n)",
+}
+
+
+@pytest.mark.parametrize("kind", NONE_SUCH)
+def test_inputs_that_make_no_sense(tmp_path, kind):
+    net = from_onnx(saved(tmp_path, model(ONE.format(NONE_SUCH[kind]))))
+    with pytest.raises(MinicnnError, match=rf"^net\.onnx: node .*\({kind}, opset 17\): ") as caught:
+        net(np.float32([1, 2]))
+    assert len(str(caught.value)) < 1000
+
+
+def test_more_neighbours_than_there_are_channels():
+    """A window of 2**40 channels is as good as all of them, and no 2**40 turns."""
+    x = np.float32([[1, 2, 3]]).reshape(1, 3, 1, 1)
+
+    def normalised(size, alpha):
+        text = f"y = LRN<size = {size}, alpha = {alpha:f}, beta = 1.0>(x)"
+        return from_onnx(model(f"g (float[1, 3, 1, 1] x) => (float[1, 3, 1, 1] y) {{ {text} }}"))(x)
+
+    found = normalised(2**40, 2.0**40).numpy()
+    np.testing.assert_allclose(found, normalised(7, 7.0).numpy(), rtol=1e-5)
+    np.testing.assert_allclose(found.ravel(), np.float32([1, 2, 3]) / 15, rtol=1e-5)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_what_an_operator_of_the_user_raises_is_not_changed(inside):
+    def own(x):
+        raise KeyError("mine")
+
+    text = "y = Own(x)"
+    if inside:
+        text = (
+            "s = ReduceSum<keepdims = 0>(x) c = Cast<to = 9>(s) y = If(c) <"
+            "then_branch = t () => (float[2] u) { u = Own(x) }, "
+            "else_branch = e () => (float[2] u) { u = Own(x) }>"
+        )
+    net = from_onnx(model(ONE.format(text)), operators={"Own": own})
+    with pytest.raises(KeyError, match="mine") as caught:
+        net(np.float32([1, 2]))
+    assert "(Own, opset 17)" in caught.value.__notes__[0]
+
+
+ONES = {
+    "Conv": ({"x": (1, 1, 1, 1), "w": (50, 1, 1, 1)}, {"pads": [100] * 4}),
+    "ConvInteger": ({"x": (1, 1, 1, 1), "w": (50, 1, 1, 1)}, {"pads": [100] * 4}),
+    "Pad": ({"x": (1, 50, 1, 1)}, {"pads": [0, 0, 100, 100] * 2}),
+    "MaxPool": ({"x": (1, 50, 1, 1)}, {"kernel_shape": [150, 150], "pads": [149] * 4}),
+    "Concat": ({"x": (2**15,)}, {"axis": 0}),
+    "MatMul": ({"a": (300, 1, 60, 1), "b": (1, 3, 1, 60)}, {}),
+    "MatMulInteger": ({"a": (2000, 1), "b": (1, 2000)}, {}),
+    "Einsum": ({"a": (200,), "b": (200,), "c": (200,)}, {"equation": "i,j,k->ijk"}),
+    "GatherND": ({"a": (1, 2**15), "i": (50, 1)}, {}),
+    "GridSample": ({"x": (1, 50, 2, 2), "g": (1, 200, 200, 2)}, {}),
+    "Col2Im": ({"x": (1, 50, 1), "i": [200, 200], "b": [1, 1]}, {}),
+}
+
+
+@pytest.mark.parametrize("kind", ONES)
+def test_a_result_is_too_large_before_it_is_made(kind):
+    """Small inputs, and a million elements and more."""
+    shapes, attributes = ONES[kind]
+    dtype = np.uint8 if kind.endswith("Integer") else np.float32
+    held = {
+        n: np.ones(s, dtype) if isinstance(s, tuple) else np.array(s) for n, s in shapes.items()
+    }
+    if kind == "GatherND":
+        held["i"] = np.zeros(shapes["i"], np.int64)
+    given = ["x"] * 40 if kind == "Concat" else list(shapes)
+    proto = model("g (float[2] q) => (float[2] y) { y = Neg(q) }", opset=18, **held)
+    if kind == "Pad":
+        proto = model("g (float[2] q) => (float[2] y) { y = Neg(q) }", opset=10, **held)
+    proto.graph.node[0].CopyFrom(helper.make_node(kind, given, ["y"], **attributes))
+    net = from_onnx(proto)
+    net.most_elements = 2**20
+    tracemalloc.start()
+    try:
+        with pytest.raises(ShapeError, match=r"elements, and at most 1,048,576"):
+            net(np.float32([1, 2]))
+        assert tracemalloc.get_traced_memory()[1] < 2**20  # the result has 4 MiB and more
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize("what", HUGE)
 def test_a_value_that_would_fill_the_memory(what):
     net = from_onnx(model(ONE.format(HUGE[what])))

@@ -13,8 +13,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from minicnn.errors import CheckpointError, MinicnnError
+from minicnn.errors import CheckpointError, ConfigError, MinicnnError
 from minicnn.interop import _unpickling, pytorch, read_pytorch, read_weights, write_weights
+from minicnn.interop._unpickling import Pending, Storage
 from tests.interop.torch_files import archive, called, name, plain, program, tensor
 
 NUMBERS = {"0": bytes(24)}
@@ -143,6 +144,9 @@ class TestPickles:
             (plain({doubled(60): 1}), "as a key"),
             (pickle.EMPTY_SET + pickle.MARK + doubled(60) + pickle.ADDITEMS, "as a key"),
             (plain({2**61 - 1: 1}), "as a key"),
+            (plain({plain((1, 2)): 1}), "as a key"),
+            (plain(dict.fromkeys(range(20_001))), "more than 20,000 numbers as keys"),
+            (plain({called(name("numpy", "dtype"), "f8"): 1}), "as a key"),
             (plain({name("torch", "Size"): 1}), "as a key"),
             (plain({pickle.EMPTY_LIST: 1}), "as a key"),
             (tensor(doubled(60), (1,)), "a tensor of shape"),
@@ -198,6 +202,57 @@ class TestTensors:
         path = tmp_path / "w.pth"
         path.write_bytes(archive(content, NUMBERS))
         assert len({id(w) for w in read_pytorch(path).values()}) == 1
+
+    def test_shapes_that_python_looks_up_slowly(self, tmp_path):
+        """All of their hashes are the same."""
+        count = 20_000
+        shapes = {f"w{i}": tensor((5 + i * (2**61 - 1),), (0,)) for i in range(count)}
+        assert "reaches outside" in refusal(tmp_path, archive(program(shapes), NUMBERS), seconds=9)
+        assert hash((5,)) == hash((5 + 2**61 - 1,))
+        same = [("w", Pending(Storage("0", "f4", 6), 0, (2,), (1,)))] * 2
+        assert pytorch._marks(same)[0] == pytorch._marks(same)[1]
+        assert all(type(mark) is str for mark in pytorch._marks(same))
+
+    @pytest.mark.parametrize("kind", ["BFloat16Storage", "FloatStorage"])
+    def test_a_storage_is_read_once_for_all_its_views(self, tmp_path, monkeypatch, kind):
+        calls = []
+        elements = pytorch._elements
+        monkeypatch.setattr(
+            pytorch, "_elements", lambda *given: calls.append(given) or elements(*given)
+        )
+        bytes_each = 2 if kind == "BFloat16Storage" else 4
+        views = {f"w{i}": tensor((1,), (1,), i, 6, kind) for i in range(6)}
+        views["none"] = tensor((0, 3), (3, 1), 0, 0, kind, "absent")
+        path = tmp_path / "w.pth"
+        path.write_bytes(archive(program(views), {"0": bytes(6 * bytes_each)}))
+        found = read_pytorch(path)
+        assert len(calls) == 1
+        assert found["none"].shape == (0, 3)
+        assert {w.dtype for w in found.values()} == {np.dtype("f4")}
+
+    def test_a_storage_of_two_types(self, tmp_path):
+        views = {"a": tensor((6,), (1,)), "b": tensor((6,), (1,), kind="IntStorage")}
+        text = refusal(tmp_path, archive(program(views), NUMBERS))
+        assert "has elements of f4 and of i4" in text
+
+    def test_numbers_of_600_digits_are_told_briefly(self, tmp_path):
+        content = archive(program({"w": tensor((2**2030,) * 30, (0,) * 30)}), NUMBERS)
+        assert len(refusal(tmp_path, content)) < 500
+        (tmp_path / "w.pth").write_bytes(content)
+        with pytest.raises(ConfigError, match="there is no key") as caught:
+            read_pytorch(tmp_path / "w.pth", "no" * 9000)
+        assert len(str(caught.value)) < 500
+
+    @pytest.mark.parametrize("module", ["numpy.core.multiarray", "numpy._core.multiarray"])
+    def test_numpys_scalars_are_passed_over(self, tmp_path, module):
+        """As in ``torch.save({"state_dict": ..., "best": np.float64(0.5)})``."""
+        dtype = called(name("numpy", "dtype"), "f8", False, True)
+        dtype += plain((3, "<", None, None, None)) + pickle.BUILD
+        raw = called(name("_codecs", "encode"), "\0\0", "latin1")
+        tree = {"w": tensor((2,), (1,)), "best": called(name(module, "scalar"), dtype, raw)}
+        path = tmp_path / "w.pth"
+        path.write_bytes(archive(program(tree), NUMBERS))
+        assert list(read_pytorch(path)) == ["w"]
 
     @pytest.mark.parametrize(
         "shape", [(0, 2**62, 2**62), (2**60, 0), (0, 2**70), (2**62, 4)], ids=str

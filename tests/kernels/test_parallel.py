@@ -271,3 +271,44 @@ def test_a_forked_child_has_a_pool_of_its_own():
     subprocess.run(
         command, cwd=ROOT, env={**os.environ, "MINICNN_THREADS": "3"}, check=True, timeout=120
     )
+
+
+INTERRUPTED_FORK = """
+import faulthandler, os, signal, threading, time
+from minicnn.kernels.cpu import _parallel
+
+faulthandler.dump_traceback_later(20, exit=True)
+inside = threading.Event()
+def product():
+    with _parallel.one_blas_thread():
+        inside.set()
+        while not _parallel._forks:
+            time.sleep(0.001)
+        time.sleep(0.05)  # the fork waits now
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        time.sleep(0.05)
+thread = threading.Thread(target=product)
+thread.start()
+inside.wait()
+child = os.fork()  # Python writes of the KeyboardInterrupt, and forks
+if child == 0:
+    os._exit(0)
+os.waitpid(child, 0)
+thread.join()
+with _parallel.one_blas_thread():
+    done = []
+    _parallel.run(lambda p, *_: done.append(p), _parallel.chunks(6))
+print(sorted(done), _parallel._forks, _parallel._lock.locked())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_ctrl_c_while_a_fork_waits_leaves_nothing_locked():
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", INTERRUPTED_FORK]
+    environment = {**os.environ, "MINICNN_THREADS": "3"}
+    found = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert found.returncode == 0, found.stderr
+    assert "KeyboardInterrupt" in found.stderr
+    assert found.stdout.split("\n")[0] == f"{list(range(6))} 0 False"

@@ -12,12 +12,15 @@ import numpy.typing as npt
 from minicnn.autograd import Tensor
 from minicnn.backend.device import to_device
 from minicnn.backend.random import Stream
+from minicnn.data.reading import shown
 from minicnn.errors import ConfigError, DTypeError, MinicnnError, ShapeError
 from minicnn.interop.onnx import _room
 from minicnn.interop.onnx._graph import Graph, Node, Port
 from minicnn.interop.onnx._operator import Call
 from minicnn.nn import Buffer, CallStreams, Module, Parameter
 
+# What Python and NumPy raise where an operator's inputs make no sense
+_RAW = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 Values = MutableMapping[str, Any]
 
 
@@ -107,12 +110,17 @@ class OnnxModule(Module):
         ConfigError
             If an input is missing, given twice or unknown.
         ShapeError
-            If an input has another shape than the file says.
+            If an input has another shape than the file says, or a node cannot do with its inputs.
         DTypeError
             If an input is of another type.
         """
-        with _room.room_for(self.most_elements):
-            outputs = self.run(self._graph, self._given(inputs, named), {})
+        given = self._given(inputs, named)
+        try:
+            with _room.room_for(self.most_elements):
+                outputs = self.run(self._graph, given, {})
+        except MinicnnError as error:
+            error.args = (f"{self._label}: {error}",)
+            raise
         return outputs[0] if len(outputs) == 1 else outputs
 
     def run(
@@ -136,7 +144,8 @@ class OnnxModule(Module):
         more = {"call": Call(node, self, values)} if operator.takes_call else {}
         try:
             given = operator.prepare([values[name] if name else None for name in node.inputs])
-            _room.check_inputs(node.kind, given, node.settings)
+            if operator.own:
+                _room.check_inputs(node.kind, given, node.settings)
             result = operator.function(*given, **node.settings, **more)
             results = result if isinstance(result, tuple) else (result,)
             made = tuple(r if r is None or isinstance(r, Tensor) else Tensor(r) for r in results)
@@ -146,6 +155,13 @@ class OnnxModule(Module):
             raise type(error)(f"{node}: {error}") from error
         except MemoryError as error:
             raise ShapeError(f"{node}: its result does not fit in memory ({error})") from error
+        except _RAW as error:
+            if not operator.own or getattr(error, "__notes__", None):  # somebody else's
+                error.add_note(f"in {node} of {self._label}")
+                raise
+            kind = DTypeError if isinstance(error, TypeError) else ShapeError
+            said = f"{type(error).__name__}: {shown(str(error))[:300]}"
+            raise kind(f"{node}: its inputs make no sense together ({said})") from error
         except Exception as error:
             error.add_note(f"in {node} of {self._label}")
             raise

@@ -17,6 +17,7 @@ that are known, `DType` turns ONNX's number of a type into NumPy's, `Graph` a su
 from __future__ import annotations
 
 import inspect
+import reprlib
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -75,6 +76,8 @@ class Operator:
         self.inputs: list[Input] = []
         self.rest: Input | None = None
         self.settings: dict[str, inspect.Parameter] = {}
+        inner = getattr(function, "func", function)  # of a functools.partial
+        self.own = str(getattr(inner, "__module__", "")).startswith("minicnn.")
         self.takes_call = self.takes_any_setting = False
         for p in inspect.signature(function).parameters.values():
             if p.kind is p.KEYWORD_ONLY and p.name == "call":
@@ -218,7 +221,7 @@ def _kind(p: inspect.Parameter) -> str:
 def _ints(value: Tensor) -> Ints:
     numbers = value.numpy().ravel().tolist()
     if any(n != int(n) for n in numbers):  # the first opsets had them as floats
-        raise ConfigError(f"needs whole numbers, got {numbers}")
+        raise ConfigError(f"needs whole numbers, got {reprlib.repr(numbers)}")
     return tuple(map(int, numbers))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import numpy as np
@@ -10,7 +11,13 @@ from minicnn import ops
 from minicnn.autograd import Tensor
 from minicnn.errors import ShapeError
 from minicnn.interop.onnx._operator import Array, Ints, Table
-from minicnn.interop.onnx._operators.geometry import layout, of_rank, pairs_of, spatial_rank
+from minicnn.interop.onnx._operators.geometry import (
+    check_windows,
+    layout,
+    of_rank,
+    pairs_of,
+    spatial_rank,
+)
 from minicnn.interop.onnx._room import check_room
 
 
@@ -29,7 +36,8 @@ def conv(
     """Convolve."""
     rank = spatial_rank(x.shape, "Conv")
     check_kernel("Conv", kernel_shape, weight)
-    at = layout(x.shape[2:], weight.shape[2:], strides, dilations, auto_pad, pads)
+    at = layout(x.shape, weight.shape[2:], strides, dilations, auto_pad, pads)
+    check_windows("Conv", x.shape, weight.shape, at)
     return of_rank("conv", rank)(x, weight, bias, at.stride, at.padding, at.dilation, group)
 
 
@@ -129,7 +137,8 @@ def col2im(
 ) -> Any:
     """Add columns of patches back into images."""
     rank = len(image_shape)
-    check_room("Col2Im", (x.shape[0], *image_shape))
+    channels = x.shape[1] // max(math.prod(block_shape), 1)
+    check_room("Col2Im", (x.shape[0], channels, *image_shape))
     return ops.col2im(
         x, image_shape, block_shape, strides or 1, pairs_of(pads, rank), dilations or 1
     )

@@ -44,23 +44,24 @@ def of_rank(family: str, rank: int) -> Callable[..., Any]:
 
 
 def layout(
-    image: Ints,
+    shape: Ints,
     size: Ints,
     strides: Ints | None,
     dilations: Ints | None,
     auto_pad: str,
     pads: Ints | None,
 ) -> Layout:
-    """Return the layout of windows of `size` on an image.
+    """Return the layout of windows of `size` on images of a shape (N, C, ...).
 
     With SAME the output is ``ceil(image / stride)`` long; where that takes an odd number of zeros,
     the odd one goes after (UPPER) or before (LOWER).
     """
+    image = shape[2:]
     rank = len(image)
     stride, dilation = strides or (1,) * rank, dilations or (1,) * rank
     if auto_pad == "NOTSET":
         pairs = pairs_of(pads, rank)
-        check_room("Pad", [n + sum(more) for n, more in zip(image, pairs, strict=True)])
+        check_padded(shape, pairs)
         return Layout(stride, dilation, pairs)
     if auto_pad == "VALID":
         return Layout(stride, dilation, ((0, 0),) * rank)
@@ -69,4 +70,22 @@ def layout(
         total = max((-(-n // s) - 1) * s + d * (k - 1) + 1 - n, 0)
         half = total // 2
         padding.append((half, total - half) if auto_pad == "SAME_UPPER" else (total - half, half))
+    check_padded(shape, tuple(padding))
     return Layout(stride, dilation, tuple(padding))
+
+
+def check_padded(shape: Ints, pairs: Pairs) -> None:
+    """Refuse images that are too large once they are padded."""
+    padded = [n + sum(more) for n, more in zip(shape[2:], pairs, strict=True)]
+    check_room("Pad", (*shape[:2], *padded))
+
+
+def check_windows(op: str, shape: Ints, weight: Ints, at: Layout) -> None:
+    """Refuse a convolution whose result is too large."""
+    out = [
+        (n + sum(more) - d * (k - 1) - 1) // max(s, 1) + 1
+        for n, more, k, s, d in zip(
+            shape[2:], at.padding, weight[2:], at.stride, at.dilation, strict=False
+        )
+    ]
+    check_room(op, (shape[0], weight[0], *out))

@@ -141,6 +141,9 @@ def local_response_norm(
     x: Tensor, *, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0, size: int
 ) -> Any:
     """Divide by the sum of squares over neighbouring channels."""
+    all_of_them = 2 * x.shape[1] + 1 if x.ndim > 1 else size
+    if size > all_of_them:  # a file may ask for 2**62 turns
+        size, alpha = all_of_them, alpha * all_of_them / size
     return ops.local_response_norm(x, size, alpha, beta, bias)
 
 

@@ -34,7 +34,7 @@ def max_pool(
 ) -> Any:
     """Take the largest value of each window, and where in the whole tensor it is."""
     op = of_rank("max_pool", spatial_rank(x.shape, "MaxPool"))
-    at = layout(x.shape[2:], kernel_shape, strides, dilations, auto_pad, pads)
+    at = layout(x.shape, kernel_shape, strides, dilations, auto_pad, pads)
     given = (x, kernel_shape, at.stride, at.padding, at.dilation, ceil_mode)
     if not call.wants(1):
         return op(*given)
@@ -94,7 +94,7 @@ def average_pool(
 ) -> Any:
     """Average each window."""
     op = of_rank("avg_pool", spatial_rank(x.shape, "AveragePool"))
-    at = layout(x.shape[2:], kernel_shape, strides, dilations, auto_pad, pads)
+    at = layout(x.shape, kernel_shape, strides, dilations, auto_pad, pads)
     return op(x, kernel_shape, at.stride, at.padding, at.dilation, ceil_mode, count_include_pad)
 
 
@@ -111,7 +111,7 @@ def lp_pool(
 ) -> Any:
     """Take the Lp norm of each window."""
     op = of_rank("lp_pool", spatial_rank(x.shape, "LpPool"))
-    at = layout(x.shape[2:], kernel_shape, strides, dilations, auto_pad, pads)
+    at = layout(x.shape, kernel_shape, strides, dilations, auto_pad, pads)
     return op(x, kernel_shape, p, *around(at), ceil_mode=ceil_mode)
 
 
