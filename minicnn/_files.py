@@ -27,12 +27,12 @@ UNFINISHED = ".unfinished-"  # begins the names of what is being written or dele
 SUMS = "SHA256SUMS"
 _SUM = re.compile(r"([0-9a-f]{64})  ([\w.-]{1,100})")  # a line of it
 _numbers = itertools.count()
-_MOST_JSON, _MOST_SUMS = 8 << 20, 1 << 20  # bytes: Python takes fifty times as many
+MOST_JSON, MOST_SUMS = 8 << 20, 1 << 20  # bytes: Python takes fifty times as many
 _MAY_BE_SOUND = (
     errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE,
     errno.ETIMEDOUT, errno.ENOTCONN,
 )  # fmt: skip
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class UnreadableError(CheckpointError):
@@ -94,7 +94,7 @@ def sums_from_bytes(content: bytes, path: Path) -> dict[str, str]:
         If it is none.
     """
     try:
-        lines = content.decode("ascii").splitlines() if len(content) <= _MOST_SUMS else []
+        lines = content.decode("ascii").splitlines() if len(content) <= MOST_SUMS else []
     except UnicodeDecodeError:
         lines = []
     wanted = {m[2]: m[1] for m in map(_SUM.fullmatch, lines) if m is not None}
@@ -196,14 +196,14 @@ def arrays_from_bytes(content: bytes, path: Path) -> dict[str, np.ndarray]:
 def json_to_bytes(tree: Any) -> bytes:
     """Return a tree of dicts, lists, numbers and strings as readable JSON."""
     content = (json.dumps(tree, indent=1) + "\n").encode()
-    if len(content) > _MOST_JSON:
+    if len(content) > MOST_JSON:
         raise ValueError(f"{len(content):,} bytes; keep long tables in arrays")
     return content
 
 
 def json_from_bytes(content: bytes, path: Path) -> Any:
     """Return what `json_to_bytes` was given, numbers, lists and dicts with strings as keys."""
-    if len(content) > _MOST_JSON:
+    if len(content) > MOST_JSON:
         raise CheckpointError(f"{path} has {len(content):,} bytes; none of ours has so many")
     try:
         return json.loads(content)
@@ -254,7 +254,7 @@ def _unfinished(target: Path) -> Path:
 
 def _explain(target: Path, files: Mapping[str, bytes], error: OSError) -> str:
     reason = error.strerror or str(error)
-    if error.errno in _FULL:
+    if error.errno in FULL:
         needed = sum(map(len, files.values()))
         reason += f" ({needed:,} bytes are needed)"
     return f"cannot write {target}: {reason}"

@@ -9,9 +9,9 @@ import stat
 from pathlib import Path
 from typing import IO
 
+from minicnn import _files
 from minicnn.errors import OutputError
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -92,7 +92,7 @@ def cannot_write(owner: str, path: Path, error: Exception) -> OutputError:
     number = getattr(error, "errno", None)
     reason = getattr(error, "strerror", None) or str(error)
     advice = "give another path"
-    if number in _FULL:
+    if number in _files.FULL:
         advice = "make room"
     elif number in _REFUSED:
         advice = "make it writable, or give another path"

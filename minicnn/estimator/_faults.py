@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn import _files
+from minicnn._command_line import byte_size
 from minicnn.autograd import Tensor
 from minicnn.backend.device import on_device
 from minicnn.errors import CheckpointError, ConfigError
@@ -81,7 +82,7 @@ def _save(
         target = _free_name(folder, step)
         _files.write_folder(target, files)
     size = sum(map(len, files.values()))
-    text = f"the batch is saved in {target} ({_bytes(size)}"
+    text = f"the batch is saved in {target} ({byte_size(size)}"
     if not undone:
         return f"{text}, without weights)"
     return (
@@ -226,11 +227,3 @@ def _is_the_same(path: Path, files: dict[str, bytes]) -> bool:
 def _free_name(folder: Path, step: int) -> Path:
     names = [f"step-{step:08}", *(f"step-{step:08}.{i}" for i in range(1, KEPT + 1))]
     return next(folder / name for name in names if not (folder / name).exists())
-
-
-def _bytes(size: int) -> str:
-    for unit in ("bytes", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000  # type: ignore[assignment]
-    return f"{size:.3g} GB"

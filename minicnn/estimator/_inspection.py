@@ -31,15 +31,12 @@ from minicnn.estimator._stored_arrays import (
     read_at_most,
     stored_arrays,
 )
-from minicnn.estimator.checkpoint import best_step, list_checkpoints
+from minicnn.estimator.checkpoint import DAMAGED, best_step, list_checkpoints
 
 if sys.platform != "win32":
     import fcntl
 
-_MOST_JSON = 8 << 20  # bytes
 TRIES, _PAUSE = 5, 0.02  # how often to look again, after so many seconds, while a run goes on
-_MOST_SUMS = 1 << 20
-_DAMAGED = "damaged-"
 _INNER = "checkpoints"  # the folder of them in that of a run
 _FAULTS = "faults"  # and that of the batches at which numbers broke
 
@@ -68,7 +65,7 @@ class Place:
     @property
     def set_aside(self) -> list[Path]:
         """Damaged checkpoints that a run has renamed."""
-        return [] if self.single else _named(self.folder, _DAMAGED)
+        return [] if self.single else _named(self.folder, DAMAGED)
 
     @property
     def faults(self) -> list[Path]:
@@ -129,7 +126,7 @@ def find(path: Path) -> Place:
     run = folder = path
     if (path / _INNER).is_dir():
         folder = path / _INNER
-    elif os.path.lexists(path / STATE) or NAME.fullmatch(whole.name.removeprefix(_DAMAGED)):
+    elif os.path.lexists(path / STATE) or NAME.fullmatch(whole.name.removeprefix(DAMAGED)):
         return Place(whole.parent, whole.parent, [whole], single=True)
     elif whole.name in (_INNER, _FAULTS):
         run = whole.parent
@@ -248,12 +245,12 @@ def _sums_and_head(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
     sums: dict[str, str] | None = None
     if os.path.lexists(path / _files.SUMS):
         with open_file(path / _files.SUMS) as file:
-            content = read_at_most(file, _MOST_SUMS, path / _files.SUMS)
+            content = read_at_most(file, _files.MOST_SUMS, path / _files.SUMS)
         sums = _files.sums_from_bytes(content, path / _files.SUMS)
         if STATE not in sums:
             raise CheckpointError(f"{path / _files.SUMS} does not list {STATE}")
     with open_file(path / STATE) as file:
-        content = read_at_most(file, _MOST_JSON, path / STATE)
+        content = read_at_most(file, _files.MOST_JSON, path / STATE)
     if sums is not None:
         _check_sum(sums[STATE], hashlib.sha256(content), path / STATE)
     head = head_of(path, content)

@@ -39,7 +39,7 @@ from minicnn.estimator._checkpoint_files import (
     to_files,
 )
 
-_DAMAGED = "damaged-"  # begins the names of checkpoints that were set aside
+DAMAGED = "damaged-"  # begins the names of checkpoints that were set aside
 
 
 @dataclass(frozen=True)
@@ -284,7 +284,7 @@ def prune_checkpoints(folder: str | Path, keep: int, dry_run: bool = False) -> l
 
 def set_aside(path: Path) -> Path:
     """Rename a damaged checkpoint, so that nobody takes it for one; return its new name."""
-    names = (path.with_name(f"{_DAMAGED}{path.name}{end}") for end in _endings())
+    names = (path.with_name(f"{DAMAGED}{path.name}{end}") for end in _endings())
     target = next(name for name in names if not name.exists())
     try:
         path.rename(target)

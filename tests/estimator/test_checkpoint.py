@@ -404,7 +404,7 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
 
 def test_no_state_is_written_that_would_not_be_read(tmp_path, monkeypatch):
     """JSON takes fifty times its size in memory, so there is a bound; arrays have none."""
-    monkeypatch.setattr(_files, "_MOST_JSON", 1000)
+    monkeypatch.setattr(_files, "MOST_JSON", 1000)
     save(tmp_path, 1, state={"long": np.arange(1000)})
     with pytest.raises(CheckpointError, match=r"saved as JSON: .* bytes; keep long tables in arr"):
         save(tmp_path, 2, state={"long": list(range(1000))})
