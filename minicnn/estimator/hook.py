@@ -136,7 +136,15 @@ class RunContext:
         return results
 
     def show(self, name: str, results: dict[str, Any]) -> None:
-        """Show all hooks the results of an evaluation, each once, also if one fails."""
+        """Show all hooks the results of an evaluation, each once, also if one fails.
+
+        Parameters
+        ----------
+        name : str
+            What the evaluation is called.
+        results : dict
+            What `Estimator.evaluate` returned.
+        """
         failure: BaseException | None = None
         for hook in self.hooks:
             try:

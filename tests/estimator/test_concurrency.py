@@ -15,6 +15,7 @@ import minicnn
 from minicnn import Tensor, nn, ops
 from minicnn.apps._classification import classify
 from minicnn.autograd import grad, no_grad
+from minicnn.backend.device import get_device
 from minicnn.data import Dataset
 from minicnn.errors import ConfigError
 from minicnn.estimator import Estimator, Hook, RunConfig
@@ -24,6 +25,8 @@ from minicnn.metrics import Accuracy
 from minicnn.models import SeedNet
 from minicnn.nn._calls import observed_by
 from minicnn.optim import SGD, Adam
+
+on_the_cpu = pytest.mark.skipif(get_device() != "cpu", reason="about the kernels of the CPU")
 
 LIMIT = 30.0  # seconds, after which something hangs
 
@@ -138,6 +141,7 @@ def nets():
         return SeedNet(7), small.build((3, 32, 32))
 
 
+@on_the_cpu
 def test_any_thread_computes_any_net_to_the_bits_that_it_has_alone(often):
     """The kernels' shared state: memory, prepared programs, packed weights, compiled functions."""
     generator = np.random.default_rng(0)
@@ -166,6 +170,7 @@ def test_any_thread_computes_any_net_to_the_bits_that_it_has_alone(often):
     at_once(*[lambda seed=seed: work(seed) for seed in range(5)])
 
 
+@on_the_cpu
 def test_an_app_classifies_in_several_threads(often):
     net = SeedNet(7)
     images = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), np.uint8)

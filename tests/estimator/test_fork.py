@@ -19,6 +19,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from small_runs import bits, estimator, training_data, validation_data
 
 from minicnn import Tensor, ops
+from minicnn.backend.device import get_device
 from minicnn.data import Dataset
 from minicnn.errors import CheckpointError, ConfigError
 from minicnn.estimator import Hook
@@ -284,6 +285,7 @@ def test_a_child_of_a_hook_predicts_and_trains_but_does_not_write_into_the_run(t
         assert bits(run.train(training_data, steps=5)) == expected
 
 
+@pytest.mark.skipif(get_device() != "cpu", reason="a forked child has no use of its parent's GPU")
 def test_a_child_of_a_training_process_ends_when_it_is_told():
     """The signal that lets its parent finish a step ends the child at once."""
     ends = []

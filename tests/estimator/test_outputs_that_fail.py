@@ -153,7 +153,7 @@ def test_what_the_model_says_is_no_failing_terminal(terminal):
 
     class Late(Hook):
         def before_update(self, context):
-            context.__dict__.pop("loss")
+            context.__dict__.pop("loss", None)  # on a GPU it is not there yet
 
             def read():
                 raise ShapeError("label 7 is no class")

@@ -242,7 +242,8 @@ def test_what_cannot_be_best(tmp_path):
 def test_broken_weights_are_not_saved(value, tmp_path):
     run = estimator(tmp_path).train(training_data, steps=2)
     name, weight = next(iter(run.module.named_parameters()))
-    weight.data = np.where(np.arange(weight.size).reshape(weight.shape) == 3, value, weight.data)
+    weight.data = weight.data.copy()
+    weight.data[(0,) * weight.ndim] = value
     with pytest.raises(GradientError, match=f"{name!r} is not finite after step 2"):
         run.save()
     assert Path(list_checkpoints(tmp_path / "checkpoints")[-1]).name == "step-00000002"

@@ -9,6 +9,7 @@ import pytest
 
 from minicnn import nn, ops
 from minicnn.autograd import Tensor, no_grad
+from minicnn.backend.device import get_device
 from minicnn.backend.random import Stream
 from minicnn.errors import ShapeError
 from minicnn.models import (
@@ -27,6 +28,8 @@ from minicnn.models.lenet5 import C3_INPUTS
 from minicnn.models.residual import basic_branch, bottleneck_branch
 from tests.models.nets import images
 from tests.nn.layer_checks import check_layer
+
+pytestmark = pytest.mark.skipif(get_device() != "cpu", reason="compared with arrays of the CPU")
 
 
 def numbers(*shape: int) -> np.ndarray:

@@ -7,6 +7,7 @@ import pytest
 
 from minicnn import nn, ops
 from minicnn.autograd import no_grad
+from minicnn.backend.device import get_device
 from minicnn.errors import ConfigError, ShapeError
 from minicnn.interop import from_onnx, load_weights, to_onnx, write_weights
 from minicnn.models import VGG, CifarResNet, LeNet5, PlainNet, ResNet
@@ -94,6 +95,7 @@ def test_grey_images_and_wrong_channels(kind):
         grey(images(2))
 
 
+@pytest.mark.skipif(get_device() != "cpu", reason="an imported model begins on the CPU")
 @pytest.mark.parametrize("kind", ["lenet5 original", "alexnet original", "googlenet", "resnet20"])
 def test_onnx_takes_them_and_gives_them_back(kind):
     pytest.importorskip("onnx", reason="to_onnx needs the onnx package")
