@@ -312,14 +312,7 @@ def list_checkpoints(folder: str | Path) -> list[Path]:
     CheckpointError
         If the folder cannot be read.
     """
-    folder = Path(folder)
-    try:
-        found = [p for p in folder.iterdir() if NAME.fullmatch(p.name) and p.is_dir()]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise _files.UnreadableError(f"cannot read {folder}: {error.strerror}") from error
-    return sorted(found, key=order_of)
+    return sorted(_folders(Path(folder)), key=order_of)
 
 
 def newest_checkpoint(folder: str | Path) -> Path | None:
@@ -376,6 +369,15 @@ def _delete_old(folder: Path, keep: int, protect: Collection[int]) -> None:
 
 def _endings() -> Iterator[str]:
     return itertools.chain([""], (f".{n}" for n in itertools.count(1)))
+
+
+def _folders(folder: Path) -> list[Path]:
+    try:
+        return [p for p in folder.iterdir() if NAME.fullmatch(p.name) and p.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise _files.UnreadableError(f"cannot read {folder}: {error.strerror}") from error
 
 
 def _free_name(folder: Path, step: int, earlier: list[Path]) -> Path:
