@@ -101,6 +101,7 @@ def _take_out(tree: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
 
 
 def put_back(tree: Any, arrays: dict[str, np.ndarray], path: Path) -> Any:
+    """Return the tree that `to_files` took the arrays out of."""
     if isinstance(tree, dict):
         if set(tree) == {ARRAY}:
             name = tree[ARRAY]

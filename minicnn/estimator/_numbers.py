@@ -282,6 +282,7 @@ def _kind(data: Any) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
+    """Return the first few names, in quotes, with commas between."""
     return ", ".join(map(repr, names[:_FEW])) + (", ..." if len(names) > _FEW else "")
 
 

@@ -107,6 +107,7 @@ def test_the_first_predictions_of_several_threads_make_the_layers_once(source, t
 
         for _ in range(3):
             run = make()
+            # All four have ended before `run` is another one
             assert at_once(*[lambda: first(run)] * 4) == [expected] * 4  # noqa: B023
             assert bits(run) == bits(alone)
 

@@ -454,7 +454,7 @@ def test_openmp_of_the_programs_own_does_not_keep_a_child_from_training():
     before, layer, *rest = done.stdout.splitlines()
     assert before == "before False"
     if layer != "omp":
-        pytest.skip(layer)
+        pytest.skip(f"Numba ran on {layer} here, not on OpenMP")
     said, status, ended = rest
     assert said.startswith("same train: functions of your own that Numba compiled with parallel=")
     assert (status, ended) == ("0", "True")
