@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+from minicnn._reading import printable
 from minicnn.errors import MinicnnError
 
 WRONG_USE = 2
@@ -79,20 +80,6 @@ def _discard_output() -> None:
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, sys.stdout.fileno())
             os.close(null)
-
-
-def printable(text: str) -> str:
-    r"""Return text that does nothing to a terminal: other characters are written ``\x1b``."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else _escaped(c) for c in text)
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte of a file's name that is not UTF-8
-        return f"\\x{code - 0xDC00:02x}"
-    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def say(line: str = "") -> None:

@@ -7,7 +7,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from minicnn._command_line import SIGNALLED, WRONG_USE, Parser, printable
+from minicnn._command_line import SIGNALLED, WRONG_USE, Parser
+from minicnn._reading import printable
 from minicnn.errors import MinicnnError
 
 __all__ = ["main"]

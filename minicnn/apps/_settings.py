@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from minicnn._files import write_file
-from minicnn.data.reading import explained, read_regular, shown
+from minicnn._reading import explained, read_regular, shown
 from minicnn.errors import CheckpointError, ConfigError, DataError
 
 FILE = "settings.json"

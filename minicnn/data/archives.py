@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from minicnn.data.reading import check_size, explained, open_regular, read_regular, shown
+from minicnn._reading import check_size, explained, open_regular, read_regular, shown
 from minicnn.errors import DataError
 
 __all__ = ["FolderTree", "Listing", "Tree", "ZipTree", "open_tree", "unsafe"]

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from minicnn._reading import shown
 from minicnn.data.image_cache import cache_folder
-from minicnn.data.reading import shown
 from minicnn.errors import ConfigError, DataError
 
 __all__ = ["ARCHIVES", "MIRRORS", "Archive", "download_gtsrb", "fetch"]

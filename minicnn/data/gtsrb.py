@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from minicnn._reading import shown
 from minicnn.data.archives import FolderTree, Tree, ZipTree, open_tree
 from minicnn.data.classes import CLASS_NAMES, NUM_CLASSES
 from minicnn.data.gtsrb_layouts import (
@@ -23,7 +24,6 @@ from minicnn.data.gtsrb_layouts import (
 )
 from minicnn.data.image_cache import CacheSetting, cached
 from minicnn.data.pictures import decode
-from minicnn.data.reading import shown
 from minicnn.data.sign_table import SignTable
 from minicnn.errors import ConfigError, DataError
 

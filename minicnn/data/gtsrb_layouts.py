@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from minicnn._reading import shown
 from minicnn.data.archives import Tree, ZipTree, open_tree, unsafe
 from minicnn.data.classes import NUM_CLASSES
-from minicnn.data.reading import shown
 from minicnn.data.sign_table import TRACKS_PER_CLASS
 from minicnn.errors import DataError
 

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from minicnn.data.reading import open_regular, shown
+from minicnn._reading import open_regular, shown
 from minicnn.data.sign_table import SignTable
 from minicnn.errors import DataError
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minicnn.data.reading import check_size, explained, read_regular, shown
+from minicnn._reading import check_size, explained, read_regular, shown
 from minicnn.errors import DataError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.data.reading import shown
+from minicnn._reading import shown
 from minicnn.errors import CheckpointError
 
 # How the format names element types, and NumPy's name; bfloat16 is read as its 16 bits

@@ -15,7 +15,7 @@ import reprlib
 from collections.abc import Callable
 from typing import Any, BinaryIO, NamedTuple, cast
 
-from minicnn.data.reading import shown
+from minicnn._reading import shown
 from minicnn.errors import CheckpointError
 
 # How PyTorch names the memory of its tensors, and NumPy's name for such elements.  NumPy has no

@@ -18,7 +18,7 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
-from minicnn.data.reading import open_regular, shown
+from minicnn._reading import open_regular, shown
 from minicnn.errors import CheckpointError, ConfigError, DataError
 from minicnn.interop._safetensors import widen_bfloat16
 from minicnn.interop._unpickling import Pending, Storage, unpickle

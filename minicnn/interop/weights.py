@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from minicnn._files import write_file
+from minicnn._reading import shown
 from minicnn.backend.device import as_numpy
-from minicnn.data.reading import shown
 from minicnn.errors import CheckpointError, ConfigError
 from minicnn.interop import _safetensors
 from minicnn.interop.pytorch import open_file, read_pytorch

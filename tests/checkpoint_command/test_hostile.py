@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from minicnn._command_line import printable
+from minicnn._reading import printable
 from minicnn.estimator import (
     check_checkpoint,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from minicnn.data.reading import shown
+from minicnn._reading import shown
 from minicnn.errors import DataError
 
 Proto = Any

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from minicnn.data.reading import explained, open_regular, shown
+from minicnn._reading import explained, open_regular, shown
 from minicnn.errors import DataError
 from minicnn.interop.onnx._checking import graphs_of, nodes_of
 from minicnn.interop.onnx._values import shape_of, type_of

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.data.reading import shown
+from minicnn._reading import shown
 from minicnn.errors import ConfigError, DataError
 from minicnn.interop.onnx import _operator, _reader, _values
 from minicnn.interop.onnx._operator import DTYPES, Misfit, Operator, Table

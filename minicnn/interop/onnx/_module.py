@@ -9,10 +9,10 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from minicnn._reading import shown
 from minicnn.autograd import Tensor
 from minicnn.backend.device import to_device
 from minicnn.backend.random import Stream
-from minicnn.data.reading import shown
 from minicnn.errors import ConfigError, DTypeError, MinicnnError, ShapeError
 from minicnn.interop.onnx import _room
 from minicnn.interop.onnx._graph import Graph, Node, Port

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from minicnn.data.reading import explained, read_regular, shown
+from minicnn._reading import explained, read_regular, shown
 from minicnn.errors import ConfigError, DataError
 from minicnn.interop.onnx._checking import check_model, within
 from minicnn.interop.onnx._external import load_external

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.data.reading import shown
+from minicnn._reading import shown
 from minicnn.errors import DataError
 from minicnn.interop.onnx._operator import DTYPES, Misfit, type_name
 

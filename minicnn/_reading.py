@@ -7,10 +7,9 @@ import os
 import stat
 from collections.abc import Iterator
 
-from minicnn._command_line import printable
 from minicnn.errors import DataError
 
-__all__ = ["check_size", "explained", "open_regular", "read_regular", "shown"]
+__all__ = ["check_size", "explained", "open_regular", "printable", "read_regular", "shown"]
 
 _LONGEST = 1000  # characters of a name in a message
 _FLAGS = os.O_RDONLY  # and where the system has them: a pipe without a writer does not block, ...
@@ -49,6 +48,20 @@ def shown(name: str | os.PathLike[str]) -> str:
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 3 :]}"
     return printable(text)
+
+
+def printable(text: str) -> str:
+    r"""Return text that does nothing to a terminal: other characters are written ``\x1b``."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a file's name that is not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def open_regular(path: str | os.PathLike[str], flags: int = 0) -> int:

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from minicnn.data import reading
-from minicnn.data.reading import explained, read_regular, shown
+from minicnn import _reading as reading
+from minicnn._reading import explained, read_regular, shown
 from minicnn.errors import DataError
 
 POSIX = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
