@@ -1,4 +1,4 @@
-"""Detection regions: suppressing doubles, and pooling what is inside boxes.
+"""Detection regions: pooling what is inside boxes.
 
 Boxes are (y0, x0, y1, x1) in pixels, half-open; see minicnn.ops.boxes. They are taken as
 constants: gradients flow to the images, not to the boxes.
@@ -7,14 +7,13 @@ constants: gradients flow to the images, not to the boxes.
 from __future__ import annotations
 
 import math
-import operator
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from minicnn.autograd import Lifted, Tensor, composed, differentiable, max, where
-from minicnn.backend import Array, array_module, kernels_for
-from minicnn.errors import ConfigError, DTypeError, ShapeError
+from minicnn.backend import Array, kernels_for
+from minicnn.errors import ConfigError, DTypeError
 from minicnn.ops._grids import (
     Table,
     averaging,
@@ -26,147 +25,10 @@ from minicnn.ops._grids import (
     scaled,
     single,
 )
-from minicnn.ops._losses import beside, floats
+from minicnn.ops._losses import floats
 from minicnn.ops._windows import IntPair, per_axis
-from minicnn.ops.boxes import box_set
 
-__all__ = ["batched_nms", "max_pool_windows", "nms", "roi_align", "roi_pool"]
-
-
-@composed
-def nms(
-    boxes: Array | Tensor,
-    scores: Array | Tensor,
-    threshold: float = 0.5,
-    score_threshold: float | None = None,
-    limit: int | None = None,
-) -> Tensor:
-    """Choose the best boxes and drop those that overlap a better one: non-maximum suppression.
-
-    The box with the highest score stays, and all whose intersection over union with it is more
-    than `threshold` go; then the best of the rest stays, and so on:
-    ``j stays <=> IoU(i, j) <= threshold for each better i that stays``.
-
-    Parameters
-    ----------
-    boxes : Tensor or ndarray, shape (R, 4)
-        (y0, x0, y1, x1) in pixels, half-open; finite.
-    scores : Tensor or ndarray, shape (R,)
-        How good each is; infinities are allowed, NaN is refused.
-    threshold : float, default 0.5
-        The overlap that is still tolerated, from 0 to 1.
-    score_threshold : float, optional
-        Boxes must score more than this.
-    limit : int, optional
-        How many boxes stay at most.
-
-    Returns
-    -------
-    Tensor of int64, shape (kept,)
-        The indices of the boxes that stay, by falling score; of equal scores the lower index is
-        the better one. A box of no area overlaps nothing. Overlaps are computed in float64; there
-        is no gradient.
-
-    Raises
-    ------
-    ShapeError
-        If shapes do not fit.
-    ConfigError
-        If a score is NaN, a box is not finite, or an option is not of its form.
-    """
-    return _nms("nms", boxes, scores, None, threshold, score_threshold, limit)
-
-
-@composed
-def batched_nms(
-    boxes: Array | Tensor,
-    scores: Array | Tensor,
-    classes: Array | Tensor,
-    threshold: float = 0.5,
-    score_threshold: float | None = None,
-    limit: int | None = None,
-) -> Tensor:
-    """Suppress overlapping boxes of each class by itself: `nms` where classes do not compete.
-
-    ``j stays <=> IoU(i, j) <= threshold for each better i of its class that stays``.
-
-    Parameters
-    ----------
-    boxes : Tensor or ndarray, shape (R, 4)
-        (y0, x0, y1, x1) in pixels, half-open; finite.
-    scores : Tensor or ndarray, shape (R,)
-        How good each is; infinities are allowed, NaN is refused.
-    classes : Tensor or ndarray of int, shape (R,)
-        Only boxes of the same class suppress one another. To keep images apart too, number
-        ``image * K + class``.
-    threshold : float, default 0.5
-        The overlap that is still tolerated, from 0 to 1.
-    score_threshold : float, optional
-        Boxes must score more than this.
-    limit : int, optional
-        How many boxes stay at most, of all classes together.
-
-    Returns
-    -------
-    Tensor of int64, shape (kept,)
-        The indices of the boxes that stay, by falling score; of equal scores the lower index is
-        the better one. There is no gradient.
-
-    Raises
-    ------
-    ShapeError
-        If shapes do not fit.
-    DTypeError
-        If the classes are not whole numbers.
-    ConfigError
-        If a score is NaN, a box is not finite, or an option is not of its form.
-    """
-    return _nms("batched_nms", boxes, scores, classes, threshold, score_threshold, limit)
-
-
-def _nms(
-    op: str,
-    boxes: Any,
-    scores: Any,
-    classes: Any,
-    threshold: float,
-    score_threshold: float | None,
-    limit: int | None,
-) -> Tensor:
-    b = finite(op, box_set(op, "boxes", boxes).data)
-    xp = array_module(b)
-    s = beside(op, "scores", scores, b, np.float64)
-    groups = beside(op, "classes", xp.zeros(s.shape, int) if classes is None else classes, b)
-    if not s.shape == groups.shape == b.shape[:1]:
-        more = "" if classes is None else f", classes {groups.shape}"
-        raise ShapeError(f"{op}: boxes {b.shape} need one score each, got scores {s.shape}{more}")
-    if groups.size and groups.dtype.kind not in "iu":
-        raise DTypeError(f"{op}: classes must be whole numbers, got {groups.dtype} {groups.shape}")
-    if xp.isnan(s).any():
-        at = int(xp.nonzero(xp.isnan(s))[0][0])
-        raise ConfigError(f"{op}: score {at} of {s.shape} is NaN; it has no place in the order")
-    if not 0 <= threshold <= 1:
-        raise ConfigError(f"{op}: threshold is an overlap from 0 to 1, got {threshold}")
-    most = len(b) if limit is None else _limit(op, limit)
-    # Class by class, the best first; among equals the first.
-    order = xp.argsort(-s, kind="stable")
-    order = order[xp.argsort(groups[order], kind="stable")]
-    if score_threshold is not None:
-        order = order[s[order] > score_threshold]
-    kept = kernels_for(b).nms(b[order], groups[order].astype(np.int64), threshold, most)
-    stay = xp.sort(order[kept])
-    best_first = xp.argsort(-s[stay], kind="stable")
-    return Tensor(stay[best_first][:most].astype(np.int64))
-
-
-def _limit(op: str, limit: Any) -> int:
-    try:
-        most = operator.index(limit)
-    except TypeError:
-        most = -1
-    if most < 0:
-        raise ConfigError(f"{op}: limit must be a whole number >= 0, or None, got {limit!r}")
-    return most
+__all__ = ["max_pool_windows", "roi_align", "roi_pool"]
 
 
 @composed
