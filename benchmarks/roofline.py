@@ -32,9 +32,9 @@ from benchmarks import _cuda_roofline, _minicnn_side
 from benchmarks._cuda_request import PRECISIONS
 from benchmarks._measure import median_of, table
 from benchmarks._nets import NETS, example
-from benchmarks._peaks import Peaks, measure_peaks
 from minicnn import Tensor, nn, ops
 from minicnn.autograd.graph import Node, Value, trace
+from minicnn.explanation.machine import Peaks, measure_peaks
 from minicnn.nn._costs import macs_of
 from minicnn.nn._parts import Weighted
 

@@ -26,7 +26,10 @@ HELP: dict[str, Any] = {
 }
 DEFAULTS = Settings()
 MODEL_DIR = Path("runs/gtsrb")
-TRAINING_ONLY = [f.name for f in dataclasses.fields(Settings) if f.name not in ("data", "skip_bad")]
+FOUND_OUT = ("data", "init_sha256")  # settings that are not options of that name
+TRAINING_ONLY = [
+    f.name for f in dataclasses.fields(Settings) if f.name not in (*FOUND_OUT, "skip_bad")
+]
 
 
 def add_training(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +40,8 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     def setting(name: str, text: str, **how: Any) -> None:
         # Defaults are filled in later: a resumed run takes what is not given from its settings.
         flag = "--" + name.replace("_", "-")
-        text = f"{text} ({getattr(DEFAULTS, name)})"
+        default = getattr(DEFAULTS, name)
+        text = text if default is None else f"{text} ({default})"
         learn.add_argument(flag, default=None, help=text, **how)
 
     setting("split", "hold out whole tracks, or single images", choices=("track", "random"))
@@ -52,6 +56,8 @@ def add_training(parser: argparse.ArgumentParser) -> None:
         "turn, scale, shift and relight images at random; never mirror",
         action=argparse.BooleanOptionalAction,
     )
+    setting("per_class", "learn from so many images of each class only", type=int, metavar="N")
+    _add_transfer(parser)
     learn.add_argument("--workers", type=int, default=2, help="threads that prepare batches (2)")
     learn.add_argument(
         "--save-every", type=int, default=200, metavar="N", help="steps between checkpoints (200)"
@@ -66,6 +72,31 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     )
     learn.add_argument("--resume", action="store_true", help="go on with the run in --model-dir")
     add_common(parser)
+
+
+def _add_transfer(parser: argparse.ArgumentParser) -> None:
+    """Declare how to begin with what another run has learned."""
+    group = parser.add_argument_group(
+        "transfer", "Patterns are names of layers: block1, 'block*'; '!logits' is all but logits."
+    )
+    group.add_argument(
+        "--init-from", metavar="RUN",
+        help="begin with the newest weights of another run, a --model-dir; --model, --channels and "
+        "--size are then its own",
+    )  # fmt: skip
+    group.add_argument(
+        "--new-head", action="store_true", default=None,
+        help="but let the last layer begin anew",
+    )  # fmt: skip
+    group.add_argument("--freeze", metavar="PATTERN,...", help="layers that do not learn")
+    group.add_argument(
+        "--unfreeze", metavar="PATTERN@EPOCH,...",
+        help="frozen layers that learn again after so many epochs",
+    )  # fmt: skip
+    group.add_argument(
+        "--rates", metavar="PATTERN=FACTOR,...",
+        help="multiply the learning rate of some layers, or with '*=0.1' of all",
+    )  # fmt: skip
 
 
 def add_evaluation(parser: argparse.ArgumentParser) -> None:
@@ -138,7 +169,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
     given = {
         field.name: getattr(options, field.name)
         for field in dataclasses.fields(Settings)
-        if field.name != "data" and getattr(options, field.name) is not None
+        if field.name not in FOUND_OUT and getattr(options, field.name) is not None
     }
     for name, least in (("workers", 0), ("save_every", 1)):
         if getattr(options, name) < least:
@@ -146,8 +177,14 @@ def settings_of(options: argparse.Namespace) -> Settings:
             raise ConfigError(f"{flag} must be {least} or more, got {getattr(options, name)}")
     if options.data is not None or options.download:
         given["data"] = data_path(options, "train")
+    if options.init_from is not None:
+        given["init_from"] = whole_path("--init-from", options.init_from)
     if not options.resume:
-        return Settings(**given)
+        settings = Settings(**given)
+        if settings.init_from is not None:
+            settings = _begun_with(settings, given)
+        gtsrb.starting_network(settings)  # what does not fit is told before all data are read
+        return settings
     saved = load_settings(options.model_dir, "gtsrb", Settings)
     settings = dataclasses.replace(saved, **given)
     different = [
@@ -161,6 +198,21 @@ def settings_of(options: argparse.Namespace) -> Settings:
             "them out, or train into another --model-dir"
         )
     return settings
+
+
+def _begun_with(settings: Settings, given: dict[str, Any]) -> Settings:
+    """Return the settings of a run that begins with another one's weights: its network is that."""
+    assert settings.init_from is not None
+    run = gtsrb.load_run(Path(settings.init_from))
+    for name in ("model", "channels"):
+        own = getattr(run.settings, name)
+        if given.get(name, own) != own:
+            raise ConfigError(
+                f"--init-from {settings.init_from} is another network: its --{name} is {own}, and "
+                f"{given[name]} is asked for; leave --{name} out, or train such a one first"
+            )
+    same = {name: getattr(run.settings, name) for name in ("model", "channels", "size")}
+    return dataclasses.replace(settings, **same | given, init_sha256=run.sha256)
 
 
 def check_free(options: argparse.Namespace) -> None:
@@ -181,7 +233,12 @@ def data_path(options: argparse.Namespace, part: str) -> str:
         from minicnn.data.download import download_gtsrb
 
         return str(download_gtsrb(parts=(part,)))
+    return whole_path("--data", options.data)
+
+
+def whole_path(flag: str, path: str) -> str:
+    """Return a path that means the same in every folder."""
     try:
-        return str(Path(options.data).expanduser().absolute())
+        return str(Path(path).expanduser().absolute())
     except RuntimeError as error:  # ~somebody who has no home here
-        raise ConfigError(f"--data {options.data}: {error}; give the whole path") from error
+        raise ConfigError(f"{flag} {path}: {error}; give the whole path") from error

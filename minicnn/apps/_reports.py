@@ -10,12 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
+from minicnn import nn
 from minicnn._command_line import say
 from minicnn._files import write_file
 from minicnn.apps._classification import Outcome
-from minicnn.apps.gtsrb import Run
+from minicnn.apps.gtsrb import Run, Settings
 from minicnn.data.classes import CLASS_NAMES
 from minicnn.data.sign_table import SignTable
+from minicnn.nn.transfer import frozen_parameters, head_of
 
 SHOWN = 8  # worst mistakes
 LISTED = 20  # of what was skipped
@@ -34,6 +36,22 @@ def describe_data(table: SignTable, drawn: bool) -> None:
         say(f"         note: {'; '.join(table.notes[:3])}{more}")
     if table.skipped:
         say(f"         {len(table.skipped):,} broken ones are left out; the list is at the end")
+
+
+def describe_transfer(settings: Settings, net: nn.Module, examples: int) -> None:
+    """Print what a run begins with, and what of it does not learn."""
+    if settings.init_from is None:
+        return
+    head = f"; its head {head_of(net)!r} begins anew" if settings.new_head else ""
+    say(f"start    from {settings.init_from}{head}")
+    if settings.freeze is not None:
+        frozen = set(frozen_parameters(net))
+        named = dict(net.named_parameters())
+        layers = dict.fromkeys(name.split(".")[0] for name in named if name in frozen)
+        count = sum(named[name].size for name in frozen)
+        say(f"frozen   {count:,} of {net.count_parameters():,} numbers, in {', '.join(layers)}")
+    for step, patterns in settings.stages(examples).items():
+        say(f"         {', '.join(patterns)}: learns from step {step + 1:,} on")
 
 
 def write_skipped(table: SignTable, path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from minicnn import nn, ops
+from minicnn.apps import _gtsrb_transfer as transfer
 from minicnn.apps._gtsrb_settings import MODELS, Settings
 from minicnn.apps._settings import load_settings
 from minicnn.autograd import Tensor
@@ -24,7 +25,7 @@ from minicnn.data.augmentation import RandomView, standardize
 from minicnn.data.classes import NUM_CLASSES
 from minicnn.data.sign_table import SignTable
 from minicnn.errors import CheckpointError, CheckpointWarning, ConfigError, DataError
-from minicnn.optim import SGD, OneCycle, Optimizer, decay_groups
+from minicnn.optim import SGD, OneCycle, Optimizer, decay_groups, rate_groups
 
 if TYPE_CHECKING:
     from minicnn.estimator import Estimator
@@ -39,9 +40,12 @@ __all__ = [
     "load_test",
     "make_estimator",
     "split_signs",
+    "starting_network",
     "training_input",
 ]
 
+# Settings that runs of before had not
+NEWER = ("per_class", "init_from", "new_head", "freeze", "unfreeze", "rates", "init_sha256")
 LABEL_SMOOTHING = 0.1
 WEIGHT_DECAY = 5e-4
 PROCEDURAL_TRACKS, PROCEDURAL_FRAMES = 20, 10  # drawn signs of each class, pictures of each
@@ -116,7 +120,7 @@ def split_signs(settings: Settings, table: SignTable) -> tuple[SignTable, SignTa
     Parameters
     ----------
     settings : Settings
-        The kind of split and its seed.
+        The kind of split, its seed, and how many images of each class to learn from.
     table : SignTable
         All images.
 
@@ -125,11 +129,14 @@ def split_signs(settings: Settings, table: SignTable) -> tuple[SignTable, SignTa
     train, validation : SignTable
         The parts.
     """
-    from minicnn.data.splits import split_by_track, split_random
+    from minicnn.data.splits import few_of_each, split_by_track, split_random
 
     split = split_by_track if settings.split == "track" else split_random
-    train, held_out = split(table, seed=settings.seed)
-    return table.select(train), table.select(held_out)
+    rows, held_out = split(table, seed=settings.seed)
+    train = table.select(rows)
+    if settings.per_class is not None:
+        train = train.select(few_of_each(train, settings.per_class, settings.seed))
+    return train, table.select(held_out)
 
 
 def build_network(settings: Settings) -> nn.Module:
@@ -148,6 +155,40 @@ def build_network(settings: Settings) -> nn.Module:
     with nn.seed(settings.seed):
         build = MODELS[settings.model].build
         return build(NUM_CLASSES, settings.channels, settings.size)
+
+
+def starting_network(settings: Settings, resumed: bool = False) -> nn.Module:
+    """Build the network as training begins with it: its weights, and which of them learn.
+
+    Parameters
+    ----------
+    settings : Settings
+        What to train, from what, and what to freeze.
+    resumed : bool, default False
+        Whether a checkpoint has its weights, so that those to begin with need not be there.
+
+    Returns
+    -------
+    Module
+        The network.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such run to begin with, its network or its weights are others, or a pattern
+        makes no sense.
+    """
+    net = build_network(settings)
+    if settings.init_from is not None and not resumed:
+        run = load_run(Path(settings.init_from))
+        if settings.init_sha256 not in (None, run.sha256):
+            raise ConfigError(
+                f"init_from: {settings.init_from} has other weights than this run was begun with; "
+                "begin another one"
+            )
+        transfer.take_over(net, settings.init_from, run.net.state_dict(), not settings.new_head)
+    transfer.freeze(net, settings)
+    return net
 
 
 def training_input(settings: Settings, table: SignTable, workers: int = 2) -> Dataset:
@@ -245,7 +286,7 @@ def make_estimator(
     ConfigError
         If `model_dir` holds a run and `resume` is False, or a run of other settings.
     """
-    from minicnn.estimator import Estimator, RunConfig
+    from minicnn.estimator import Estimator, RunConfig, newest_checkpoint
     from minicnn.metrics import Accuracy
 
     total = settings.steps(len(train))
@@ -253,15 +294,18 @@ def make_estimator(
     schedule = OneCycle(peak, total, rise=0.2)
 
     def optimizer(params: Any) -> Optimizer:
-        return SGD(decay_groups(params, WEIGHT_DECAY), schedule, momentum=0.9, nesterov=True)
+        groups = decay_groups(params, WEIGHT_DECAY)
+        if settings.rates is not None:
+            groups = rate_groups(groups, transfer.parse_rates(settings.rates))
+        return SGD(groups, schedule, momentum=0.9, nesterov=True)
 
-    identity = dataclasses.asdict(settings) | {"data": train.digest()}
+    there = resume is not False and newest_checkpoint(model_dir / "checkpoints") is not None
     return Estimator.from_module(
-        build_network(settings),
+        starting_network(settings, resumed=there),
         loss=cross_entropy,
         optimizer=optimizer,
         metrics={"accuracy": Accuracy},
-        params=identity,
+        params=_identity(settings) | {"data": train.digest()},
         config=RunConfig(
             model_dir=model_dir,
             save_every=save_every,
@@ -272,6 +316,16 @@ def make_estimator(
             cuda_graph=cuda_graph,
         ),
     )
+
+
+def _identity(settings: Settings) -> dict[str, Any]:
+    """Return what a run that is resumed must share, whatever the folders are called by then."""
+    found = dataclasses.asdict(settings)
+    plain = dataclasses.asdict(Settings())
+    for name in NEWER:  # a run of before they were there can be resumed
+        if found[name] == plain[name] or name == "init_from":
+            del found[name]
+    return found
 
 
 def cross_entropy(logits: Tensor, labels: Any) -> Tensor:

@@ -29,6 +29,7 @@ from minicnn.apps._reports import (
     describe_data,
     describe_outcome,
     describe_skipped,
+    describe_transfer,
     draw,
     print_json,
     write_skipped,
@@ -42,7 +43,7 @@ from minicnn.data.sign_table import SignTable
 from minicnn.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
-    from minicnn.estimator import Estimator, Interrupted
+    from minicnn.estimator import Estimator, Hook, Interrupted
 
 __all__ = ["HELP", "add_arguments"]
 
@@ -120,7 +121,8 @@ def _split(settings: Settings, table: SignTable) -> tuple[SignTable, SignTable]:
     """Return the images to learn from and those held out, if there are enough of both."""
     learn, held_out = gtsrb.split_signs(settings, table)
     apart = "no physical sign is in both" if settings.split == "track" else "image by image"
-    say(f"split    {settings.split}: {len(learn):,} to learn from, "
+    few = f" ({settings.per_class:,} a class)" if settings.per_class else ""
+    say(f"split    {settings.split}: {len(learn):,} to learn from{few}, "
         f"{len(held_out):,} held out ({apart})")  # fmt: skip
     if not len(held_out) or len(learn) < settings.batch_size:
         raise ConfigError(
@@ -139,6 +141,7 @@ def _learn(
 ) -> float:
     """Train to the end; return the seconds that it took."""
     from minicnn.estimator import (
+        GradualUnfreezing,
         Interrupted,
         OutputHook,
         PlotHook,
@@ -151,12 +154,14 @@ def _learn(
     kind = type(estimator.module).__name__
     say(f"network  {settings.model} ({kind}), {settings.channels} channels: "
         f"{parameters:,} parameters")  # fmt: skip
+    describe_transfer(settings, estimator.module, len(train_table))
     total = settings.steps(len(train_table))
     say(f"training {total:,} steps of {settings.batch_size} images, {settings.epochs} epochs"
         + (f"; resumed at step {estimator.step:,}" if options.resume else ""))  # fmt: skip
     batches = gtsrb.training_input(settings, train_table, options.workers)
     checked = gtsrb.plain_input(validation)
-    hooks = [
+    hooks: list[Hook] = [
+        *([GradualUnfreezing(stages)] if (stages := settings.stages(len(train_table))) else []),
         ValidationHook(lambda: checked, max(total // settings.epochs, 1)),
         OutputHook(),
         TensorBoardHook(),

@@ -1,4 +1,4 @@
-"""Two ways to hold out a part of the training images: by physical sign, or at random."""
+"""Which images to use: parts held out, by physical sign or at random, and a few of each class."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from minicnn.backend.random import Stream
 from minicnn.data.sign_table import SignTable
 from minicnn.errors import ConfigError
 
-__all__ = ["split_by_track", "split_random"]
+__all__ = ["few_of_each", "split_by_track", "split_random"]
 
 
 def split_by_track(
@@ -88,6 +88,38 @@ def split_random(
     count = min(max(round(fraction * len(table)), 1), len(table) - 1)
     order = Stream(seed, "split", "random").permutation(len(table))
     return np.sort(order[count:]), np.sort(order[:count])
+
+
+def few_of_each(table: SignTable, count: int, seed: int = 0) -> np.ndarray:
+    """Draw a number of images of each class at random.
+
+    Parameters
+    ----------
+    table : SignTable
+        The images.
+    count : int
+        How many of each class; of a class that has fewer, all.
+    seed : int, default 0
+        Which: the same seed gives the same images, and of a larger count those and more.
+
+    Returns
+    -------
+    ndarray of int64
+        Row numbers in ascending order.
+
+    Raises
+    ------
+    ConfigError
+        If `count` is not above 0.
+    """
+    if count < 1:
+        raise ConfigError(f"few_of_each: {count} images of each class are none; give 1 or more")
+    chosen = [np.empty(0, np.int64)]
+    for label in np.unique(table.labels):
+        rows = np.flatnonzero(table.labels == label)
+        order = Stream(seed, "few", int(label)).permutation(len(rows))
+        chosen.append(rows[order[:count]])
+    return np.sort(np.concatenate(chosen))
 
 
 def _check_fraction(name: str, fraction: float) -> None:

@@ -28,6 +28,7 @@ from minicnn.estimator.nan_guard import NaNGuard
 from minicnn.estimator.progress import ProgressHook
 from minicnn.estimator.record_hooks import OutputHook, PlotHook, TensorBoardHook
 from minicnn.estimator.spec import EstimatorSpec, Mode, RunConfig
+from minicnn.estimator.unfreezing import GradualUnfreezing
 
 __all__ = [
     "BestCheckpoint",
@@ -37,6 +38,7 @@ __all__ = [
     "Estimator",
     "EstimatorSpec",
     "Exported",
+    "GradualUnfreezing",
     "Hook",
     "Interrupted",
     "LearningRateHook",

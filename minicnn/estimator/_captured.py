@@ -53,6 +53,8 @@ class CapturedTraining:
         shapes = _shapes((features, labels))
         if self._step is not None and not self._step.fits():
             self._step.check()
+            if self._step.learns_more():  # what is unfrozen has no momentum before its first step
+                self._seen.clear()
             self._step = None
         if self._step is None:
             self._seen[shapes] += 1
@@ -166,6 +168,11 @@ class _Step:
             [p.requires_grad for p in self._params],
             self._optimizer.fixed_settings(),
         ]
+
+    def learns_more(self) -> bool:
+        """Tell whether a parameter learns by now that was frozen when the step was captured."""
+        before = self._fixed[1]
+        return any(p.requires_grad and not b for p, b in zip(self._params, before, strict=True))
 
     def fits(self) -> bool:
         """Tell whether a step of now would be the one that was captured."""

@@ -306,8 +306,11 @@ class NumberCheck:
         optimizer = self._context.optimizer
         assert optimizer is not None
         for group in optimizer.groups:
-            if group["learning_rate"] and any(name == other for other, _ in group["params"]):
-                return float(group["learning_rate"](optimizer.step_count - 1))
+            if any(name == other for other, _ in group["params"]):
+                schedule, rate = group["learning_rate"], self._context.learning_rate
+                if schedule:
+                    rate = float(schedule(optimizer.step_count - 1))
+                return rate * float(group["rate_factor"])
         return self._context.learning_rate
 
     def _where_to_go_on(self) -> str:

@@ -17,6 +17,7 @@ from minicnn.nn.convolution import Conv1d, Conv2d, Conv3d
 from minicnn.nn.dense import Dense, Flatten
 from minicnn.nn.dropout import AlphaDropout, Dropout, SpatialDropout
 from minicnn.nn.evaluating import evaluating
+from minicnn.nn.features import Features, features
 from minicnn.nn.global_pooling import (
     GlobalAvgPool1d,
     GlobalAvgPool2d,
@@ -77,6 +78,7 @@ from minicnn.nn.smooth_activation import (
     Softsign,
 )
 from minicnn.nn.summary import Summary, summarize
+from minicnn.nn.transfer import freeze, replace_head, unfreeze
 from minicnn.nn.transposed_convolution import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 
 __all__ = [
@@ -107,6 +109,7 @@ __all__ = [
     "ConvTranspose3d",
     "Dense",
     "Dropout",
+    "Features",
     "Flatten",
     "Function",
     "GlobalAvgPool1d",
@@ -171,13 +174,17 @@ __all__ = [
     "configurable",
     "evaluating",
     "explain_args",
+    "features",
+    "freeze",
     "init",
     "init_stream",
     "layers",
     "mixed_precision",
     "random_key",
     "receptive_field",
+    "replace_head",
     "scope",
     "seed",
     "summarize",
+    "unfreeze",
 ]

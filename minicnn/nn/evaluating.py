@@ -53,6 +53,8 @@ class Mode:
         if module is None:
             return True
         told = _told.get()
+        if module._frozen:
+            return False
         if told is None:
             return module.__dict__.get("training", module._at_first)
         known = told.get(id(module))

@@ -44,7 +44,8 @@ class Module(Tree):
     ----------
     training : bool
         Whether the module behaves as in training (dropout drops, batch normalisation uses the
-        batch's statistics); True at first. Inside `minicnn.nn.evaluating` it is False.
+        batch's statistics); True at first. Inside `minicnn.nn.evaluating`, and of what is frozen
+        (`minicnn.nn.freeze`), it is False.
 
     Examples
     --------
@@ -61,6 +62,7 @@ class Module(Tree):
 
     training = Mode()
     _at_first: bool = True  # what `training` is before anybody says something
+    _frozen: bool = False  # by `minicnn.nn.freeze`: evaluates, whatever it was told
     _forward_hooks: Mapping[int, Hook] = MappingProxyType({})
 
     def __init_subclass__(cls, **options: Any) -> None:

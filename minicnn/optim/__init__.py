@@ -2,7 +2,7 @@
 
 from minicnn.optim.adam import Adam, AdamW
 from minicnn.optim.clipping import clip_gradient_values, clip_gradients
-from minicnn.optim.groups import decay_groups
+from minicnn.optim.groups import decay_groups, rate_groups
 from minicnn.optim.loss_scaling import LossScaler
 from minicnn.optim.optimizer import Optimizer
 from minicnn.optim.schedules import (
@@ -30,4 +30,5 @@ __all__ = [
     "clip_gradient_values",
     "clip_gradients",
     "decay_groups",
+    "rate_groups",
 ]

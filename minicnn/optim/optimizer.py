@@ -20,6 +20,7 @@ from minicnn.optim.schedules import Schedule, as_schedule
 
 Named = tuple[str, Tensor]
 Slots = dict[str, Array]
+_OF_THE_RATE = ("learning_rate", "rate_factor")  # settings that may change from step to step
 _LOOK_EVERY = 50  # steps: how often the host waits, to see whether a clipped gradient was finite
 
 
@@ -30,7 +31,8 @@ class Optimizer(ABC):
     ----------
     params : Module, or iterable of Parameter, (str, Parameter) or dict
         What to change. Each dict is a group: its own `params`, and whatever of `learning_rate`
-        and the optimiser's other settings (`options`) it wants different from the rest.
+        and the optimiser's other settings (`options`) it wants different from the rest. Its
+        `rate_factor`, 1 by default, multiplies the rate, the common one or its own.
     learning_rate : float or callable
         The rate, or a schedule: a function from the number of steps done to a rate.
     clip_norm : float, optional
@@ -173,7 +175,7 @@ class Optimizer(ABC):
             To be compared with that of another time.
         """
         options = [
-            {k: v for k, v in group.items() if k not in ("params", "learning_rate")}
+            {k: v for k, v in group.items() if k not in ("params", *_OF_THE_RATE)}
             for group in self.groups
         ]
         return [self.clip_norm, id(self._slots), [id(g["params"]) for g in self.groups], options]
@@ -209,7 +211,7 @@ class Optimizer(ABC):
 
     def _rate_now(self, group: dict[str, Any]) -> float:
         schedule = group["learning_rate"] or self._learning_rate
-        rate = float(schedule(self.step_count))
+        rate = float(schedule(self.step_count)) * group["rate_factor"]
         if not 0 <= rate < math.inf:
             raise ConfigError(
                 f"{self._kind}: {schedule!r} gives the learning rate {rate} at step "
@@ -273,11 +275,13 @@ class Optimizer(ABC):
         self.step_count = int(state["step"])
 
     def _group(self, given: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
-        for key in set(given) - {"params", "learning_rate", *options}:
-            near = difflib.get_close_matches(key, ["params", "learning_rate", *options], 1)
+        known = ["params", "learning_rate", "rate_factor", *options]
+        for key in set(given) - set(known):
+            near = difflib.get_close_matches(key, known, 1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; a group may set {list(options)}"
             raise ConfigError(f"{self._kind}: a group has no setting {key!r}{hint}")
-        group = {**options, **given}
+        group = {**options, "rate_factor": 1.0, **given}
+        check_range(self._kind, "rate_factor", group["rate_factor"])
         rate = group.get("learning_rate")
         group["learning_rate"] = None if rate is None else as_schedule(rate, self._kind)
         self._check(group)

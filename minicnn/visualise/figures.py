@@ -6,6 +6,7 @@ no global state of matplotlib is touched. ``figure.savefig("name.png")`` writes 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn.errors import ConfigError, ShapeError
+from minicnn.visualise._panels import names_of, shortened, viewable
+from minicnn.visualise.canvas import COLORS, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,14 +52,15 @@ def learning_curves(
     metrics = list(dict.fromkeys(m for group in curves.values() for m in group))
     if not any(len(points) for group in curves.values() for points in group.values()):
         raise ConfigError("learning_curves: there are no points to draw")
-    figure = _figure(6.0 * len(metrics), 4.0)
+    figure = new_figure(6.0 * len(metrics), 4.0)
     panels = figure.subplots(1, len(metrics), squeeze=False)[0]
     for metric, panel in zip(metrics, panels, strict=True):
-        for i, (group, values) in enumerate(curves.items()):
+        for (group, values), color in zip(curves.items(), itertools.cycle(COLORS), strict=False):
             if len(values.get(metric, ())):
-                _draw_curve(panel, np.asarray(values[metric], np.float64), group, f"C{i}")
+                _draw_curve(panel, np.asarray(values[metric], np.float64), group, color)
         panel.set_title(metric)
         panel.set_xlabel("step")
+        panel.set_ylabel(metric)
         panel.grid(alpha=0.3)
         panel.legend()
     figure.suptitle(title)
@@ -91,16 +95,17 @@ def confusion_matrix(
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not counts.size:
         raise ShapeError(f"confusion_matrix: got shape {counts.shape}; give a square matrix (K, K)")
     classes = len(counts)
-    names = _names("confusion_matrix", class_names, classes)
+    names = names_of("confusion_matrix", class_names, classes)
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.full_like(counts, np.nan), where=totals > 0)
     size = min(4.0 + 0.2 * classes, 16.0)
-    figure = _figure(size + 1, size)
+    figure = new_figure(size + 1, size)
     panel = figure.subplots()
     # small shares are what one looks for: the root makes them visible
     image = panel.imshow(np.sqrt(shares), cmap="viridis", vmin=0, vmax=1)
     bar = figure.colorbar(image, ax=panel, ticks=np.sqrt([0, 0.01, 0.1, 0.25, 0.5, 1]))
     bar.ax.set_yticklabels(["0", "1 %", "10 %", "25 %", "50 %", "100 %"])
+    bar.set_label("share of the right class's examples (%)")
     if classes <= _NAMES_UP_TO:
         panel.set_xticks(range(classes), names, rotation=90, fontsize=7)
         panel.set_yticks(range(classes), names, fontsize=7)
@@ -109,8 +114,8 @@ def confusion_matrix(
             if count:
                 color = "black" if shares[i, j] > 0.4 else "white"
                 panel.text(j, i, f"{count:.0f}", ha="center", va="center", color=color, fontsize=8)
-    panel.set_xlabel("predicted")
-    panel.set_ylabel("right")
+    panel.set_xlabel("predicted class")
+    panel.set_ylabel("right class")
     panel.set_title(title)
     return figure
 
@@ -163,18 +168,18 @@ def worst_mistakes(
         )
     if len(labels) and not (labels.min() >= 0 and labels.max() < scores.shape[1]):
         raise ConfigError(f"worst_mistakes: labels are not all in 0 ... {scores.shape[1] - 1}")
-    names = _names("worst_mistakes", class_names, scores.shape[1])
+    names = names_of("worst_mistakes", class_names, scores.shape[1])
     order = mistakes(labels, scores)
     shown = order[:count]
     across = min(8, max(len(shown), 1))
     down = max(1, math.ceil(len(shown) / across))
-    figure = _figure(1.7 * max(across, 3), 2.1 * down + 0.4)
+    figure = new_figure(1.7 * max(across, 3), 2.1 * down + 0.4)
     for panel in figure.subplots(down, across, squeeze=False).flat:
         panel.set_axis_off()
     for panel, i in zip(figure.axes, shown, strict=False):
         guess = int(scores[i].argmax())
-        panel.imshow(_viewable(images[i]), interpolation="nearest", cmap="gray")
-        text = f"{_short(names[guess])} {scores[i, guess]:.0%}\nis {_short(names[labels[i]])}"
+        panel.imshow(viewable(images[i]), interpolation="nearest", cmap="gray")
+        text = f"{shortened(names[guess])} {scores[i, guess]:.0%}\nis {shortened(names[labels[i]])}"
         panel.set_title(text, fontsize=7)
     many = f"{len(order)} of {len(labels)} wrong"
     figure.suptitle(f"{title}: {many}" if title else many, fontsize=10)
@@ -216,31 +221,3 @@ def _draw_curve(panel: Axes, points: np.ndarray, group: str, color: str) -> None
         width = len(steps) // 50
         means = np.convolve(values, np.ones(width) / width, mode="valid")
         panel.plot(steps[width - 1 :], means, color=color, label=f"{group}, mean of {width} steps")
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure  # not pyplot, which keeps figures and opens windows
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _names(owner: str, given: Sequence[str] | None, classes: int) -> list[str]:
-    if given is None:
-        return [str(i) for i in range(classes)]
-    if len(given) != classes:
-        raise ShapeError(f"{owner}: {len(given)} names for {classes} classes; give one for each")
-    return [str(name) for name in given]
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 22 else name[:21] + "…"
-
-
-def _viewable(image: np.ndarray) -> np.ndarray:
-    """Return (C, H, W) as (H, W) or (H, W, 3), floats in 0 to 1."""
-    pixels = image[0] if len(image) == 1 else np.moveaxis(image, 0, -1)
-    if pixels.dtype == np.uint8:
-        return pixels
-    pixels = pixels.astype(np.float64)
-    low, high = pixels.min(), pixels.max()
-    return (pixels - low) / (high - low) if high > low else np.zeros_like(pixels)

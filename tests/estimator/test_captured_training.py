@@ -12,10 +12,17 @@ from minicnn.backend.capture import CapturedWork
 from minicnn.backend.random import Stream
 from minicnn.data import Dataset
 from minicnn.errors import CaptureError, ConfigError, GradientError
-from minicnn.estimator import Estimator, EstimatorSpec, Hook, NaNGuard, RunConfig
+from minicnn.estimator import (
+    Estimator,
+    EstimatorSpec,
+    GradualUnfreezing,
+    Hook,
+    NaNGuard,
+    RunConfig,
+)
 from minicnn.kernels import capturing
 from minicnn.metrics import Accuracy
-from minicnn.nn import BatchNorm2d, layers
+from minicnn.nn import BatchNorm2d, Conv2d, Dense, Flatten, Sequential, freeze, layers, seed
 from minicnn.optim import SGD, AdamW, Cosine, WarmUp
 
 CLASSES = 3
@@ -170,6 +177,27 @@ def test_what_changes_on_the_way_is_captured_anew(cuda, device, replays):
     assert eager == captured
     assert len(replays) == 9
     assert len(set(map(id, replays))) == 4
+
+
+def test_what_is_unfrozen_is_captured_anew(cuda, device, replays):
+    """It has no momentum before its first step, which cannot be a captured one."""
+
+    def run(captured):
+        with seed(1):
+            net = Sequential(Conv2d(2, 3, activation=ops.relu), Flatten(), Dense(75, CLASSES))
+        freeze(net, "0")
+        estimator = Estimator.from_module(
+            net,
+            ops.sparse_softmax_cross_entropy,
+            lambda weights: SGD(weights, 0.05),
+            config=RunConfig(device=device, cuda_graph=captured),
+        )
+        with capturing.alike(), estimator:
+            estimator.train(data, steps=12, hooks=[GradualUnfreezing({5: "0"})])
+        return bits(estimator)
+
+    assert run(False) == run(True)
+    assert len(replays) == 2 + 4, "three steps are done one kernel at a time, twice"
 
 
 class Failing(Hook):

@@ -7,8 +7,10 @@ import json
 import subprocess
 import sys
 import time
+import warnings
 
-from tests.exercises.proving import Proof, prove, titles
+from tests.exercises.mutating import survivors
+from tests.exercises.proving import Proof, exercises_of, prove, titles
 
 COLUMNS = "exercises", "stubs fail", "wrong answers fail", "solutions pass", "seconds"
 
@@ -26,12 +28,30 @@ def in_a_process(title: str) -> Proof:
     return Proof(*json.loads(done.stdout.splitlines()[-1]))
 
 
+def mutate(titles: list[str]) -> int:
+    """Print how many faulty solutions each exercise finds, and which it does not."""
+    for title in titles:
+        for name, one in exercises_of(title).items():
+            if callable(one.solution):
+                with warnings.catch_warnings(action="ignore"):  # of numbers that overflow
+                    tried, alive = survivors(one)
+                print(f"{title + '.' + name:40}{tried:5} mutants, {len(alive):3} alive")
+                for what in alive:
+                    print(f"    {what}")
+    return 0
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Prove the lessons asked for, print a table, return 1 if anything is not as it must be."""
     parser = argparse.ArgumentParser(prog="python -m tests.exercises", description=__doc__)
     parser.add_argument("titles", nargs="*", help="lessons, without their number (all)")
     parser.add_argument("--here", metavar="TITLE", help="one lesson in this process, as JSON")
+    parser.add_argument(
+        "--mutate", action="store_true", help="try solutions with one small fault each instead"
+    )
     options = parser.parse_args(arguments)
+    if options.mutate:
+        return mutate(options.titles or titles())
     if options.here:
         print(json.dumps(prove(options.here)))
         return 0

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 import minicnn.exercises as package
 from minicnn.exercises import Exercise
 from tests.exercises.collecting import WrongAnswer
 
-__all__ = ["Proof", "lesson_of", "prove", "titles"]
+__all__ = ["Proof", "exercises_of", "lesson_of", "prove", "titles"]
 
 TUTORIALS = Path(__file__).resolve().parents[2] / "tutorials"
 SEEDS = 10  # drawings of cases with which a solution must pass
@@ -45,13 +47,15 @@ def lesson_of(title: str) -> Path:
     return found[0]
 
 
+def exercises_of(title: str) -> dict[str, Exercise]:
+    """Return the exercises of a lesson by their names."""
+    module = importlib.import_module(f"minicnn.exercises.{title}")
+    return {name: one for name, one in vars(module).items() if isinstance(one, Exercise)}
+
+
 def prove(title: str) -> Proof:
     """Try everything that a lesson's exercises promise."""
-    exercises = {
-        name: thing
-        for name, thing in vars(importlib.import_module(f"minicnn.exercises.{title}")).items()
-        if isinstance(thing, Exercise)
-    }
+    exercises = exercises_of(title)
     answers = importlib.import_module(f"tests.exercises.wrong.{title}").wrong
     tree = ast.parse(lesson_of(title).read_text(encoding="utf-8"))
     stubs = dict(_stubs(tree))
@@ -63,6 +67,7 @@ def prove(title: str) -> Proof:
             faults.append(f"{name}: it calls itself {one.name}")
         own = [answer for answer in answers if answer.exercise is one]
         faults += _faults_of(name, one, own, stubs.get(name))
+        faults += [f"{name}: {lazy} passes" for lazy, answer in _lazy(one) if _passes(one, answer)]
         passes = [one.examine(one.solution, seed).right for seed in range(SEEDS)]
         right += all(passes)
         if not all(passes):
@@ -82,6 +87,22 @@ def _faults_of(name: str, one: Exercise, answers: list[WrongAnswer], stub: Any) 
             yield f"{name}: {what} passes"
         elif answer.hint.lower() not in verdict.hint.lower():
             yield f"{name}: {what} is told {verdict.hint!r}, which lacks {answer.hint!r}"
+
+
+def _lazy(one: Exercise) -> Iterator[tuple[str, Any]]:
+    """Yield answers to a function's exercise that cost no thought."""
+    if one.cases is None or isinstance(one.solution, type):
+        return
+    yield "what it was given", lambda *arguments: arguments[0]
+    for constant in (True, False, 0, ""):
+        yield f"always {constant!r}", lambda *_, constant=constant: constant
+    if one.play is None:
+        first = one.solution(*next(iter(one.cases(np.random.default_rng(0)))))
+        yield "what is right in the first case", lambda *_: first
+
+
+def _passes(one: Exercise, answer: Any) -> bool:
+    return one.examine(answer).right
 
 
 class _Stub(NamedTuple):

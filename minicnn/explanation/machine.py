@@ -1,4 +1,7 @@
-"""What this machine can do at most: multiply-adds in registers, and copies by size."""
+"""What this machine can do at most, and what its compiler makes of a kernel.
+
+Multiply-adds in registers and copies by size are the two roofs under which every op stays.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,17 @@ from typing import Any, NamedTuple
 import llvmlite
 import numpy as np
 from llvmlite import binding, ir
+
+__all__ = [
+    "SIZES",
+    "SUMS",
+    "Peaks",
+    "assembly",
+    "copy_rate",
+    "flop_rate",
+    "measure_peaks",
+    "vector_lanes",
+]
 
 SUMS = 12  # independent ones: 2 units times 4 cycles of latency ask for 8 at least
 ROUNDS = 1 << 20  # of SUMS fused multiply-adds: some milliseconds
@@ -33,17 +47,59 @@ class Peaks(NamedTuple):
 
 
 def measure_peaks(threads: int) -> Peaks:
-    """Return what so many threads can do together."""
+    """Return what so many threads can do together.
+
+    Parameters
+    ----------
+    threads : int
+        How many.
+
+    Returns
+    -------
+    Peaks
+        Operations a second, a multiply-add being two; bytes a second that copies read and write.
+    """
+    return Peaks(flop_rate(threads), {size: copy_rate(size, threads) for size in SIZES})
+
+
+def flop_rate(threads: int, sums: int = SUMS) -> float:
+    """Return the operations a second of fused multiply-adds that stay in vector registers.
+
+    Parameters
+    ----------
+    threads : int
+        How many do so together.
+    sums : int, default 12
+        Vectors that each thread adds to, by turns. Each multiply-add needs the result of the one
+        before in its own sum, so with few of them the machine waits.
+
+    Returns
+    -------
+    float
+        Operations a second, a multiply-add of one number being two.
+    """
     lanes = vector_lanes()
-    chain = fma_chain(lanes)
+    chain = _fma_chain(lanes, sums)
     numbers = [np.ones(lanes, np.float32) for _ in range(threads)]
     work = [lambda n=n: chain(n.ctypes.data, ROUNDS) for n in numbers]
-    flops = 2 * lanes * SUMS * ROUNDS * threads / best_time(work)
-    return Peaks(flops, {size: copy_rate(size, threads) for size in SIZES})
+    return 2 * lanes * sums * ROUNDS * threads / _best_time(work)
 
 
 def copy_rate(size: int, threads: int) -> float:
-    """Return the bytes a second that are read and written, each thread copying its own part."""
+    """Return the bytes a second that are read and written, each thread copying its own part.
+
+    Parameters
+    ----------
+    size : int
+        Bytes that are in use: half of them are read, half of them written.
+    threads : int
+        How many share them.
+
+    Returns
+    -------
+    float
+        Bytes a second.
+    """
     part = size // (2 * threads)
     again = max(1, (32 << 20) // size)
     work = []
@@ -52,13 +108,41 @@ def copy_rate(size: int, threads: int) -> float:
 
         def copy(target: np.ndarray = target, source: np.ndarray = source) -> None:
             for _ in range(again):
-                ctypes.memmove(target.ctypes.data, source.ctypes.data, part)
+                np.copyto(target, source)  # libc's memmove takes twice as long on some machines
 
         work.append(copy)
-    return 2 * part * threads * again / best_time(work)
+    return 2 * part * threads * again / _best_time(work)
 
 
-def best_time(work: Sequence[Callable[[], object]]) -> float:
+def vector_lanes() -> int:
+    """Return how many floats a vector register of this CPU holds.
+
+    Returns
+    -------
+    int
+        16 with AVX-512, 8 with AVX2, else 4.
+    """
+    features = binding.get_host_cpu_features()
+    return 16 if features.get("avx512f") else 8 if features.get("avx2") else 4
+
+
+def assembly(module: ir.Module) -> str:
+    """Return what a module of LLVM's language becomes on this CPU.
+
+    Parameters
+    ----------
+    module : llvmlite.ir.Module
+        Functions, such as those that `minicnn.kernels.cpu.vector.microkernel` writes.
+
+    Returns
+    -------
+    str
+        Assembly language, a line for each instruction.
+    """
+    return str(_target().emit_assembly(_parsed(module)))
+
+
+def _best_time(work: Sequence[Callable[[], object]]) -> float:
     """Return the least seconds in which threads did their work at the same time."""
     best = float("inf")
     for _ in range(REPEATS):
@@ -73,14 +157,8 @@ def best_time(work: Sequence[Callable[[], object]]) -> float:
     return best
 
 
-def vector_lanes() -> int:
-    """Return how many floats a vector register of this CPU holds."""
-    features = binding.get_host_cpu_features()
-    return 16 if features.get("avx512f") else 8 if features.get("avx2") else 4
-
-
-def fma_chain(lanes: int) -> Callable[[int, int], None]:
-    """Compile ``f(numbers, rounds)``: SUMS vectors ``s = s * a + a``, again and again."""
+def _fma_chain(lanes: int, sums: int) -> Callable[[int, int], None]:
+    """Compile ``f(numbers, rounds)``: so many vectors ``s = s * a + a``, again and again."""
     vector, count = ir.VectorType(ir.FloatType(), lanes), ir.IntType(64)
     module = ir.Module("peak")
     kind = ir.FunctionType(ir.VoidType(), [ir.PointerType(), count])
@@ -92,11 +170,11 @@ def fma_chain(lanes: int) -> Callable[[int, int], None]:
     a = code.load(numbers, typ=vector, align=4)
     code.branch(loop)
     code.position_at_end(loop)
-    i, sums = code.phi(count), [code.phi(vector) for _ in range(SUMS)]
-    following = [code.call(fma, [s, a, a]) for s in sums]
+    i, phis = code.phi(count), [code.phi(vector) for _ in range(sums)]
+    following = [code.call(fma, [s, a, a]) for s in phis]
     later = code.add(i, count(1))
     for phi, first, value in zip(
-        [i, *sums], [count(0)] + [a] * SUMS, [later, *following], strict=True
+        [i, *phis], [count(0)] + [a] * sums, [later, *following], strict=True
     ):
         phi.add_incoming(first, entry)
         phi.add_incoming(value, loop)
@@ -110,18 +188,27 @@ def fma_chain(lanes: int) -> Callable[[int, int], None]:
     return _compiled(module)
 
 
-def _compiled(module: ir.Module) -> Callable[[int, int], None]:
+def _target() -> Any:
     if tuple(map(int, llvmlite.__version__.split(".")[:2])) < (0, 45):
         binding.initialize()
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
-    target = binding.Target.from_default_triple().create_target_machine(
+    return binding.Target.from_default_triple().create_target_machine(
         cpu=binding.get_host_cpu_name(),
         features=binding.get_host_cpu_features().flatten(),
         opt=3,
         jit=True,
     )
-    engine: Any = binding.create_mcjit_compiler(binding.parse_assembly(str(module)), target)
+
+
+def _parsed(module: ir.Module) -> Any:
+    parsed: Any = binding.parse_assembly(str(module))
+    parsed.verify()
+    return parsed
+
+
+def _compiled(module: ir.Module) -> Callable[[int, int], None]:
+    engine: Any = binding.create_mcjit_compiler(_parsed(module), _target())
     engine.finalize_object()
     call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(
         engine.get_function_address("peak")
