@@ -34,7 +34,7 @@ from benchmarks._measure import median_of, table
 from benchmarks._nets import NETS, example
 from minicnn import Tensor, nn, ops
 from minicnn.autograd.graph import Node, Value, trace
-from minicnn.explanation.machine import Peaks, measure_peaks
+from minicnn.backend.machine import Peaks, measure_peaks
 from minicnn.nn._costs import macs_of
 from minicnn.nn._parts import Weighted
 

@@ -15,9 +15,9 @@ from benchmarks import _measure, _minicnn_side, _nets, bench_pipeline, roofline,
 from benchmarks._measure import SideError, alternate, in_own_process, run_suite, table
 from minicnn import Tensor, nn, no_grad, ops, optim
 from minicnn.autograd.graph import trace
+from minicnn.backend.machine import Peaks
 from minicnn.data import Dataset
 from minicnn.estimator import Estimator
-from minicnn.explanation.machine import Peaks
 
 FILES = sorted(p.stem for p in Path(_measure.__file__).parent.glob("bench_*.py"))
 

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # A tape in a hundred lines
+# # 2. A tape in a hundred lines
 #
 # Training asks one question, millions of times: if this weight grew a little, how much would the
 # loss grow? In this lesson you build the machine that answers it for all weights at once, train a
@@ -493,14 +493,13 @@ figure
 
 # %% [markdown]
 # Notice that the loss begins near $\ln 3 = 1.10$, that of guessing: a good first test of any
-# classifier. And beyond the arms' ends, where there are no points, the net is as sure of itself as
-# elsewhere.
+# classifier. And it decides everywhere, beyond the arms' ends too, where it has never seen a point.
 #
 # ## What did it cost?
-# Walking back takes about twice the work of a run forward (each product forward makes two on the
-# way back), *however many weights there are*; differences take two runs for each of them. That a
-# gradient costs a small multiple of its function, whatever the function, is a theorem: Griewank and
-# Walther, "Evaluating Derivatives", 2008, chapter 4.
+# Walking back takes two or three times the work of a run forward (each product forward makes two on
+# the way back), *however many weights there are*; differences take two runs for each of them. That
+# a gradient costs a small multiple of its function, whatever the function, is a theorem: Griewank
+# and Walther, "Evaluating Derivatives", 2008, chapter 4.
 
 # %%
 once, both = (

@@ -94,7 +94,8 @@ assert np.isclose(x.grad.item(), sigmoid_share, rtol=0.01)
 # A neuron sums $z = \sum_{i=1}^N w_i x_i$. Draw the weights at random, independently, with mean 0.
 # Then products of different terms cancel on average, and only squares remain:
 #
-# $$E[z^2] = \sum_i \sum_j E[w_i w_j]\,E[x_i x_j] = \sum_i E[w_i^2]\, E[x_i^2] = N \, \sigma_w^2 \, E[x^2].$$
+# $$E[z^2] = \sum_i \sum_j E[w_i w_j]\,E[x_i x_j] = \sum_i E[w_i^2]\, E[x_i^2]
+# = N \, \sigma_w^2 \, E[x^2].$$
 #
 # *Your turn, predict:* 100 inputs, weights of standard deviation 0.05. By which factor is the mean
 # square multiplied, from $x$ to $z$?
@@ -256,7 +257,7 @@ assert 0.3 < ratios["fan_out"][1] < 3
 assert ratios["fan_out"][0] > 4
 
 # %% [markdown]
-# What one way keeps, the other pays for: about a factor 16, the ratio of the net's two ends, over
+# What one way keeps, the other pays for: up to a factor 16, the ratio of the net's two ends, over
 # the *whole* net, since the fans of neighbours cancel. That is harmless beside $10^{-9}$, and so
 # fan-in or fan-out is a matter of taste (He et al. say the same); fan-in is minicnn's default.
 #
@@ -275,21 +276,31 @@ for panel, scale in zip(figure.subplots(1, 3, sharey=True), (0.25, 1.0, 9.0), st
         for layer in net:
             a = layer(a)
             counts.append(np.histogram(a.data, np.linspace(-1, 1, 42))[0] / a.size)
-    slopes[scale] = slope_from_output("tanh", a.data).mean()
+    passing = slope_from_output("tanh", a.data)
+    slopes[scale] = passing.mean(), scale * (passing**2).mean()
     panel.imshow(np.sqrt(counts), aspect="auto", extent=(-1, 1, layers + 0.5, 0.5), cmap="viridis")
-    panel.set(title=f"variance {scale:g} / N: slope {slopes[scale]:.2f}", xlabel="value of tanh")
+    panel.set(title=f"variance {scale:g} / N", xlabel="value of tanh")
+    print(f"variance {scale:g} / N: mean slope in the last layer {slopes[scale][0]:.2f}; ", end="")
+    print(f"the gradient's mean square changes there by a factor {slopes[scale][1]:.2f}")
 figure.axes[0].set_ylabel("layer")
 figure
 
 # %% [markdown]
-# Left: all neurons say 0, the signal is gone. Right: nearly all say $-1$ or $1$; the mean slope in
-# the last layer is only about 0.2, so the gradient shrinks. In the middle, with $1/N$ (LeCun 1998),
-# values are spread, and slowly draw together.
+# Left: all neurons say 0, the signal is gone, and the gradient with it. In the middle, with $1/N$
+# (LeCun 1998), values are spread, and draw together slowly. Right: nearly all say $-1$ or $1$, and
+# the mean slope is only 0.3. Does the gradient vanish there, then? **Think** before you read on.
+#
+# It explodes. Going back, its mean square is multiplied by $N \sigma_w^2$ times the mean of the
+# *squared* slope. That mean is small, but $N \sigma_w^2 = 9$, and the product is above 1: the few
+# neurons that are not saturated carry it, through large weights. Such a net is chaotic: images that
+# hardly differ end up far apart (Poole et al. 2016).
 
 # %%
-assert slopes[0.25] > 0.99
-assert slopes[9.0] < 0.35
-assert slopes[9.0] < slopes[1.0] < slopes[0.25]
+assert slopes[0.25][0] > 0.99
+assert slopes[0.25][1] < 0.3
+assert 0.9 < slopes[1.0][1] < 1.0
+assert slopes[9.0][0] < 0.35
+assert slopes[9.0][1] > 1.2
 
 # %% [markdown]
 # ## Does it learn?
@@ -349,14 +360,14 @@ assert accuracies["ReLU, He: 2/N"] > 0.85
 assert accuracies["tanh, Glorot"] > 0.85
 assert accuracies["ReLU, 1/N"] < 0.4
 assert accuracies["sigmoid, Glorot"] < 0.2
-print(
-    f"guessing among 8 costs ln 8 = {np.log(8):.3f}; stuck: {curves['ReLU, 1/N']['loss'][-1][1]:.3f}"
-)
+stuck = curves["ReLU, 1/N"]["loss"][-1][1]
+print(f"guessing among 8 costs ln 8 = {np.log(8):.3f}; stuck at {stuck:.3f}")
 
 # %% [markdown]
 # There it is. Two ReLU nets whose weights differ by a factor 1.4 and nothing else: one learns the
-# signs, the other stays at $\ln 8 = 2.08$, which is guessing. The sigmoids can't at all. Batch
-# normalisation (lesson 7) was invented so that one need not be so careful; today's nets have both.
+# signs, the other stays at $\ln 8 = 2.08$, which is guessing (its line lies under the sigmoid's).
+# The sigmoids can't at all. Batch normalisation (lesson 7) was invented so that one need not be so
+# careful; today's nets have both.
 #
 # `explain_args` tells who set what, and a misspelt name is an error at once:
 
@@ -432,6 +443,7 @@ assert deaths[0.03][0] < 20
 assert deaths[0.03][1] > 0.85
 assert deaths[0.5][0] > 40
 assert deaths[0.5][1] < 0.2
+assert not net[0].weight.grad.data.any()  # of the last one, at 0.5: exactly 0
 
 # %% [markdown]
 # In the first few steps it is decided. At 0.03 a few channels of the last layer die and nobody
@@ -452,6 +464,9 @@ treatments = {
     "PReLU, learned": nn.PReLU,
 }
 curves, accuracies, patients = {}, {}, {}
+dead_at_birth = count_dead(small_net(ops.relu, bias=-2.0))
+print("dead at birth:", dead_at_birth, "of 80 channels")
+assert dead_at_birth == 50
 for name, activation in treatments.items():
     patients[name] = small_net(activation, bias=-2.0)
     losses, accuracies[name] = train(patients[name], rate=0.03, steps=150)
@@ -470,9 +485,10 @@ assert accuracies["PReLU, learned"] > 0.7
 
 # %% [markdown]
 # The ReLU's gradient in the first layer is not small: it is 0, exactly, and stays so. A slope of
-# 0.01 lets a thousandth of a gradient through, alive by the letter, but in 150 steps it gets
-# nowhere. With 0.25 the net recovers. Prevention is cheaper: biases that begin at 0, He's weights,
-# a modest learning rate, or batch normalisation, which centres $z$ anew in every step.
+# 0.01 lets some hundred-thousandths through, alive by the letter, but in 150 steps it gets nowhere
+# (its line hides that of the ReLU). With 0.25 the net recovers. Prevention is cheaper: biases that
+# begin at 0, He's weights, a modest learning rate, or batch normalisation, which centres $z$ anew
+# in every step.
 #
 # ## A slope that is learned
 # PReLU (He et al. 2015, equation 1) makes the slope a weight, one for each channel. Here is one
@@ -518,7 +534,8 @@ def my_prelu(x: Tensor, slope: Tensor):
 
 maps, slope = rng.normal(size=(3, 4, 2, 5)), np.array([-0.2, 0.1, 0.5, 1.7])
 check_gradients(my_prelu, maps, slope)
-assert np.allclose(my_prelu(maps, slope).data, ops.prelu(Tensor(maps), Tensor(slope)).data)
+pair = Tensor(maps), Tensor(slope)
+assert np.allclose(my_prelu(*pair).data, ops.prelu(*pair).data)
 print("right, both gradients")
 
 # %% [markdown]
@@ -528,9 +545,12 @@ print("right, both gradients")
 for name, parameter in patients["PReLU, learned"].named_parameters():
     if name.endswith("slope"):
         print(f"{name:20} 0.25 -> {parameter.item():.3f}")
-        assert parameter.item() != 0.25
+        assert 0.5 < parameter.item() < 1.5
 
 # %% [markdown]
+# Near 1, all three: it cured itself by hardly bending at all, and the first one went beyond 1,
+# where the shipped `maximum` takes the wrong side. A learned slope goes where the data push it.
+#
 # ## What you know now
 # * Between weights, an activation's **slope** decides how much gradient returns: at most 1/4 for
 #   the sigmoid, 1 for tanh, 1 or 0 for ReLU.

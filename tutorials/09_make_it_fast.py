@@ -23,8 +23,8 @@ from numba import njit
 
 import minicnn
 from minicnn import Tensor, no_grad, ops
+from minicnn.backend.machine import assembly, copy_rate, flop_rate, vector_lanes
 from minicnn.exercises import make_it_fast as exercise
-from minicnn.explanation.machine import assembly, copy_rate, flop_rate, vector_lanes
 from minicnn.kernels.cpu._parallel import chunks, one_blas_thread, run, threads
 from minicnn.kernels.cpu.vector import microkernel, objects, tiles
 from minicnn.kernels.cpu.vector.winograd_matrices import matrices

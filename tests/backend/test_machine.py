@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from minicnn.explanation.machine import Peaks, assembly, copy_rate, flop_rate, vector_lanes
+from minicnn.backend.machine import Peaks, assembly, copy_rate, flop_rate, vector_lanes
 from minicnn.kernels.cpu.vector import direct, microkernel, objects
 
 needs_vectors = pytest.mark.skipif(objects.machine() is None, reason="no vector unit with FMA")
