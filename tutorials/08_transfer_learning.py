@@ -409,8 +409,8 @@ plot_results(results, COUNTS, "Ten new kinds of signs: mean of two seeds")
 # %% [markdown]
 # With the old body two pictures of a kind do more than twenty from scratch. With two, the head
 # alone does as well as anything; with more, moving all layers *gently* is a little better. At the
-# full rate the first steps, in which the new head is random, wash away what was known. And the old task,
-# with the old head?
+# full rate the first steps, in which the new head is random, wash away what was known. And the
+# old task, with the old head?
 
 # %%
 forgets = {"head only": moved("head only", few_x, few_y, 0)}
