@@ -88,7 +88,8 @@ positions = exercise.positions.check(positions)
 
 
 # %%
-def shifted(images, down, right): ...  # your code; images are (N, C, H, W)
+def shifted(images, down, right):
+    pass  # your code; images are (N, C, H, W)
 
 
 shifted = exercise.shifted.check(shifted)
@@ -317,7 +318,8 @@ figure
 
 
 # %%
-def dense_weights(height, width, channels, neurons): ...  # your code
+def dense_weights(height, width, channels, neurons):
+    pass  # your code
 
 
 dense_weights = exercise.dense_weights.check(dense_weights)
@@ -329,7 +331,8 @@ dense_weights = exercise.dense_weights.check(dense_weights)
 
 
 # %%
-def conv_weights(height, width, channels, filters, kernel): ...  # your code
+def conv_weights(height, width, channels, filters, kernel):
+    pass  # your code
 
 
 conv_weights = exercise.conv_weights.check(conv_weights)
@@ -364,7 +367,8 @@ assert conv == sum(weights.size for weights in nn.Conv2d(3, 64, size=3).paramete
 
 
 # %%
-def as_matrix(kernel, height, width): ...  # your code
+def as_matrix(kernel, height, width):
+    pass  # your code
 
 
 as_matrix = exercise.as_matrix.check(as_matrix)
@@ -414,7 +418,8 @@ figure
 
 
 # %%
-def shared_gradient(image, grad_answers): ...  # your code; the kernel has H - OH + 1 rows
+def shared_gradient(image, grad_answers):
+    pass  # your code; the kernel has H - OH + 1 rows
 
 
 shared_gradient = exercise.shared_gradient.check(shared_gradient)

@@ -67,7 +67,8 @@ figure
 
 
 # %%
-def output_size(size, kernel, stride, padding, dilation): ...  # your code
+def output_size(size, kernel, stride, padding, dilation):
+    pass  # your code
 
 
 output_size = exercise.output_size.check(output_size)
@@ -136,7 +137,8 @@ assert layer.weight.shape == weight_shape
 
 
 # %%
-def convolve(x, weight, stride): ...  # your code; x (N, C, H, W), weight (O, C, KH, KW)
+def convolve(x, weight, stride):
+    pass  # your code; x (N, C, H, W), weight (O, C, KH, KW)
 
 
 convolve = exercise.convolve.check(convolve)
@@ -171,7 +173,8 @@ for stride in (1, 2):
 
 
 # %%
-def grad_image(grad_y, weight, height, width, stride): ...  # your code
+def grad_image(grad_y, weight, height, width, stride):
+    pass  # your code
 
 
 grad_image = exercise.grad_image.check(grad_image)
@@ -267,7 +270,8 @@ assert found["off_by_one"] == found["overwriting"] == [True, True]
 
 
 # %%
-def columns(x, kernel_height, kernel_width, stride): ...  # your code
+def columns(x, kernel_height, kernel_width, stride):
+    pass  # your code
 
 
 columns = exercise.columns.check(columns)
@@ -430,7 +434,8 @@ figure
 
 
 # %%
-def word_filter(word, alphabet): ...  # your code; (1, letters, places)
+def word_filter(word, alphabet):
+    pass  # your code; (1, letters, places)
 
 
 word_filter = exercise.word_filter.check(word_filter)
@@ -525,7 +530,8 @@ figure
 
 
 # %%
-def sees(layers): ...  # your code
+def sees(layers):
+    pass  # your code
 
 
 sees = exercise.sees.check(sees)

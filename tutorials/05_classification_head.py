@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 5 · The classification head
+# # 5. The classification head
 #
 # Convolutions turn an image into maps. This lesson turns the maps into a verdict, and trains on it:
 # pooling, a dense layer, dropout, softmax, cross-entropy. Each of them hides a trap that real
@@ -78,7 +78,8 @@ assert (stages["largest"][3][bright], stages["largest"][1][..., 13].min()) == (1
 
 
 # %%
-def max_pool(x, size, stride, padding): ...  # your code
+def max_pool(x, size, stride, padding):
+    pass  # your code
 
 
 max_pool = exercise.max_pool.check(max_pool)
@@ -150,7 +151,8 @@ assert tied.mean() > 0.1
 
 
 # %%
-def max_pool_grad(x, grad_y, size, stride): ...  # your code
+def max_pool_grad(x, grad_y, size, stride):
+    pass  # your code
 
 
 max_pool_grad = exercise.max_pool_grad.check(max_pool_grad)
@@ -388,7 +390,8 @@ print(f"the one head has {209_243 / 7_643:.0f} times as many numbers as the othe
 
 
 # %%
-def dropout(x, draws, keep): ...  # your code: keep a number where its draw is below `keep`
+def dropout(x, draws, keep):
+    pass  # your code: keep a number where its draw is below `keep`
 
 
 dropout = exercise.dropout.check(dropout)
@@ -601,7 +604,8 @@ figure
 
 
 # %%
-def cross_entropy(logits, labels): ...  # your code
+def cross_entropy(logits, labels):
+    pass  # your code
 
 
 cross_entropy = exercise.cross_entropy.check(cross_entropy)
@@ -637,7 +641,8 @@ assert np.isclose(without, cross_entropy(scores[[0, 1, 3]], labels[[0, 1, 3]]))
 
 
 # %%
-def cross_entropy_grad(logits, labels): ...  # your code
+def cross_entropy_grad(logits, labels):
+    pass  # your code
 
 
 cross_entropy_grad = exercise.cross_entropy_grad.check(cross_entropy_grad)

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 6 · The traffic-sign classifier
+# # 6. The traffic-sign classifier
 #
 # A network that learns is twenty lines. A run you can trust is more: data read ahead by threads, a
 # log, a validation that does not disturb, checkpoints, and above all a test that does not flatter
@@ -220,7 +220,8 @@ assert abs(first.loss - first_loss) < 0.6
 
 # %%
 class OutputHook(Hook):
-    def __init__(self, path): ...  # your code
+    def __init__(self, path):
+        pass  # your code
 
     def begin(self, context): ...  # write "step,loss,accuracy", unless ...
 
@@ -239,7 +240,8 @@ OutputHook = exercise.OutputHook.check(OutputHook)
 
 # %%
 class ValidationHook(Hook):
-    def __init__(self, input_fn, every): ...  # your code; self.history = []
+    def __init__(self, input_fn, every):
+        pass  # your code; self.history = []
 
     def after_step(self, context): ...  # append (step, loss, accuracy)
 
@@ -369,7 +371,8 @@ assert seen_before > 0.9
 
 
 # %%
-def held_out(files, every): ...  # your code: a list of bool, one for each file
+def held_out(files, every):
+    pass  # your code: a list of bool, one for each file
 
 
 held_out = exercise.held_out.check(held_out)
@@ -423,7 +426,9 @@ probabilities = np.stack([row["probabilities"] for row in found])
 predicted = probabilities.argmax(axis=1)
 
 
-def confusion(right, predicted, classes): ...  # your code
+def confusion(right, predicted, classes):
+
+    pass  # your code
 
 
 confusion = exercise.confusion.check(confusion)

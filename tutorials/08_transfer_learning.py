@@ -120,7 +120,8 @@ assert old_accuracy > 0.75
 
 
 # %%
-def nearest_mean(features, labels, queries): ...  # your code; (N, D), (N,), (M, D) -> (M,)
+def nearest_mean(features, labels, queries):
+    pass  # your code; (N, D), (N,), (M, D) -> (M,)
 
 
 nearest_mean = exercise.nearest_mean.check(nearest_mean)
@@ -202,7 +203,8 @@ assert learn == head_numbers
 
 
 # %%
-def head_gradients(features, weight, bias, labels): ...  # your code; returns two arrays
+def head_gradients(features, weight, bias, labels):
+    pass  # your code; returns two arrays
 
 
 head_gradients = exercise.head_gradients.check(head_gradients)
@@ -305,7 +307,8 @@ def careless_step(body, head, optimizer, images, labels):
 
 
 # %%
-def head_step(body, head, optimizer, images, labels): ...  # your code: careless_step, repaired
+def head_step(body, head, optimizer, images, labels):
+    pass  # your code: careless_step, repaired
 
 
 head_step = exercise.head_step.check(head_step)
@@ -429,7 +432,8 @@ assert old_left["head only"] == old_accuracy > old_left["all, rate of scratch"]
 
 
 # %%
-def layer_rates(layers, rate, factor): ...  # your code; returns {name: rate}
+def layer_rates(layers, rate, factor):
+    pass  # your code; returns {name: rate}
 
 
 layer_rates = exercise.layer_rates.check(layer_rates)
@@ -441,7 +445,8 @@ layer_rates = exercise.layer_rates.check(layer_rates)
 
 
 # %%
-def unfreezing_plan(layers, steps): ...  # your code; returns {step: name}
+def unfreezing_plan(layers, steps):
+    pass  # your code; returns {step: name}
 
 
 unfreezing_plan = exercise.unfreezing_plan.check(unfreezing_plan)

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # The bug museum
+# # 10. The bug museum
 #
 # Every exhibit is a bug that a library, or a widely used repository, once shipped. None of them
 # crashed. The nets trained, a little worse; the tests were green. You will
@@ -91,7 +91,8 @@ assert not wrong[:, :, 1:-1, 1:-1].any()
 
 
 # %%
-def exposing_image(shape): ...  # your code: return an array of that shape
+def exposing_image(shape):
+    pass  # your code: return an array of that shape
 
 
 exposing_image = exercise.exposing_image.check(exposing_image)
@@ -118,7 +119,8 @@ show(*exhibits.pools()[1][1:])
 
 
 # %%
-def check_pooling(max_pool): ...  # your code: compare what it gives with what you expect
+def check_pooling(max_pool):
+    pass  # your code: compare what it gives with what you expect
 
 
 check_pooling = exercise.check_pooling.check(check_pooling)
@@ -166,7 +168,8 @@ assert abs(exhibits.softmax_back(x, some)).max() > 0.1
 
 
 # %%
-def check_gradient(f, pull_back, x): ...  # your code
+def check_gradient(f, pull_back, x):
+    pass  # your code
 
 
 check_gradient = exercise.check_gradient.check(check_gradient)
@@ -283,7 +286,8 @@ assert exhibits.each_tie_gets_all(wall, grad_y, 4, 2).sum() == 4 * 16
 
 
 # %%
-def check_routing(pull_back): ...  # your code
+def check_routing(pull_back):
+    pass  # your code
 
 
 check_routing = exercise.check_routing.check(check_routing)
@@ -310,7 +314,8 @@ show(exhibits.naive, exhibits.less_the_larger_of_0_and_max, exhibits.less_the_ma
 
 
 # %%
-def exposing_logits(classes): ...  # your code
+def exposing_logits(classes):
+    pass  # your code
 
 
 exposing_logits = exercise.exposing_logits.check(exposing_logits)
@@ -435,7 +440,8 @@ print(table.T, "comes back as", exhibits.read(exhibits.writes_as_it_lies(table.T
 
 
 # %%
-def check_round_trip(write, read): ...  # your code
+def check_round_trip(write, read):
+    pass  # your code
 
 
 check_round_trip = exercise.check_round_trip.check(check_round_trip)

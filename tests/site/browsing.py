@@ -36,8 +36,9 @@ LOOK = """async () => {
     links: [...document.querySelectorAll("a[href], area[href]")].map((element) => element.href),
     broken: [...document.images].filter((i) => i.complete && !i.naturalWidth).map((i) => i.src),
     unnamed: [...document.images].filter((i) => !i.hasAttribute("alt")).map((i) => i.src),
-    wrong: [...document.querySelectorAll("mjx-merror, .problematic, .system-message")]
+    wrong: [...document.querySelectorAll("mjx-merror, [data-mml-node=merror], .problematic, .system-message")]
       .map((element) => element.textContent),
+    wide: document.documentElement.scrollWidth > innerWidth,
     unset: document.querySelectorAll(".math:not(:has(mjx-container))").length,
     text: texts.join("\\n"),
   };
@@ -150,6 +151,7 @@ def _wrong_with(seen: dict[str, Any]) -> list[str]:
     troubles += [f"a picture that cannot be shown: {source[:200]}" for source in seen["broken"]]
     troubles += [f"a picture without a description: {source[:200]}" for source in seen["unnamed"]]
     troubles += [f"wrong: {text}" for text in seen["wrong"]]
+    troubles += ["wider than the window"] if seen["wide"] else []
     troubles += [f"{seen['unset']} formulas that were not set"] if seen["unset"] else []
     for mark in RAW:
         if mark in seen["text"]:

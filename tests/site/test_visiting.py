@@ -27,6 +27,7 @@ DAMAGE = {
     "math": ("<p>so \\(x^2\\) it is</p>", "raw text"),
     "dollars": ("<p>so $$x^2$$ it is</p>", "raw text"),
     "unset": ("<span class=math>x^2</span>", "formulas that were not set"),
+    "wide": ("<p style='width: 5000px'>far", "wider than the window"),
     "headings": ("<h1>Another</h1>", "2 headings"),
 }
 

@@ -22,6 +22,7 @@ nb_execution_mode = "off"  # `running` has done that, and measured it
 nb_merge_streams = True
 nb_ipywidgets_js = {}
 myst_enable_extensions = ["amsmath", "attrs_block", "colon_fence", "dollarmath"]
+myst_dmath_double_inline = True  # as Jupyter reads $$, also within a paragraph
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
