@@ -16,7 +16,7 @@ import inspect
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -209,6 +209,13 @@ def _copied(a: Array) -> Array:
     return kernels_for(a).copied(a) if a.size >= 1 << 16 else a.copy(order="K")
 
 
+def _takes_tensor(annotation: Any) -> bool:
+    """Tell whether it is ``Tensor``, or ``Tensor | ...``, as text or not."""
+    if isinstance(annotation, str):
+        return annotation.startswith("Tensor")
+    return annotation is Tensor or get_args(annotation)[:1] == (Tensor,)
+
+
 def differentiable(op: Callable[..., Lifted]) -> Callable[..., Tensor]:
     """Turn an op into a function that records its history.
 
@@ -229,7 +236,7 @@ def differentiable(op: Callable[..., Lifted]) -> Callable[..., Tensor]:
     """
     parameters = inspect.signature(op).parameters
     names = tuple(parameters)
-    wrapped = {n for n, p in parameters.items() if str(p.annotation).startswith("Tensor")}
+    wrapped = {n for n, p in parameters.items() if _takes_tensor(p.annotation)}
     needed = {n for n in wrapped if parameters[n].annotation in ("Tensor", Tensor)}
     wraps_at = tuple((i, n in needed) for i, n in enumerate(names) if n in wrapped)
 

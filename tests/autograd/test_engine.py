@@ -468,3 +468,15 @@ def _walk_twice() -> None:
 def test_errors(case):
     with pytest.raises(case.error, match=case.match):
         case.call()
+
+
+@pytest.mark.parametrize("annotation", ["Tensor", Tensor, "Tensor | None", Tensor | None])
+def test_arrays_are_wrapped_however_the_annotation_is_written(annotation):
+    """Text, as in a module that postpones annotations, or the class itself, as in a notebook."""
+
+    def square(x):
+        return x.data**2, (lambda grad_y: 2.0 * grad_y * x,)
+
+    square.__annotations__["x"] = annotation
+    y = differentiable(square)(np.array([1.0, 3.0]))
+    assert y.data.tolist() == [1.0, 9.0]
