@@ -36,7 +36,8 @@ LOOK = """async () => {
     links: [...document.querySelectorAll("a[href], area[href]")].map((element) => element.href),
     broken: [...document.images].filter((i) => i.complete && !i.naturalWidth).map((i) => i.src),
     unnamed: [...document.images].filter((i) => !i.hasAttribute("alt")).map((i) => i.src),
-    wrong: [...document.querySelectorAll("mjx-merror, [data-mml-node=merror], .problematic, .system-message")]
+    wrong: [...document.querySelectorAll(
+      "mjx-merror, [data-mml-node=merror], .problematic, .system-message")]
       .map((element) => element.textContent),
     wide: document.documentElement.scrollWidth > innerWidth,
     unset: document.querySelectorAll(".math:not(:has(mjx-container))").length,
