@@ -33,7 +33,7 @@ FORMAT = 1
 """Raise it when networks trained before should be trained anew."""
 
 SAMPLES = (14, 2, 17, 12, 13, 40, 25, 38, 33, 1, 11, 22)
-SAMPLE_SIZE = 64  # pixels
+SAMPLE_SIZE = 48  # pixels
 
 
 class Live(NamedTuple):
