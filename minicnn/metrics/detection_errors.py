@@ -11,7 +11,7 @@ from minicnn.errors import ConfigError
 from minicnn.metrics._matching import match_coco, match_voc
 from minicnn.metrics._objects import Found, Objects, overlaps, pairs
 from minicnn.metrics.detection import PROTOCOLS
-from minicnn.metrics.metric import Metric
+from minicnn.metrics.metric import Metric, as_numpy
 
 __all__ = ["DetectionErrors", "Fate", "explain_detection"]
 
@@ -163,15 +163,13 @@ def explain_detection(
         raise ConfigError(f"explain_detection: there is no detection {index} among {count}")
     classes = 1 + max([0, *map(int, prediction["classes"]), *map(int, truth["classes"])])
     [(found, there)] = pairs("explain_detection", prediction, truth, classes)
-    place = int(
-        np.flatnonzero(np.argsort(-np.asarray(prediction["scores"]), kind="stable") == index)[0]
-    )
+    scores = as_numpy(prediction["scores"]).astype(np.float64)
+    place = int(np.flatnonzero(np.argsort(-scores, kind="stable") == index)[0])
     label = int(found.classes[place])
     own, objects = found.of(label), there.of(label)
     numbers = np.flatnonzero(there.classes == label)
     rank = int((found.classes[:place] == label).sum())
     kinds, _ = _kinds(found, there, 0.5)
-    reason = _reason(found, there, place, kinds[place])
     fates = []
     for name, protocol in PROTOCOLS.items():
         match = match_coco if name == "coco" else match_voc
@@ -183,7 +181,10 @@ def explain_detection(
             for mask in (hit & ~ignored, ~hit & ~ignored)
         )
         which = int(numbers[first[0]]) if first.size else None
-        fates.append(Fate(protocol.title, right, wrong, which, reason))
+        kind = _kind_under(kinds[place], bool(hit[0]), bool(ignored[0]))
+        fates.append(
+            Fate(protocol.title, right, wrong, which, _reason(found, there, place, kind, which))
+        )
     return fates
 
 
@@ -212,14 +213,21 @@ def _kinds(found: Found, there: Objects, threshold: float) -> tuple[list[str], l
     return kinds, about
 
 
-def _reason(found: Found, there: Objects, place: int, kind: str) -> str:
+def _kind_under(kind: str, hit: bool, ignored: bool) -> str:
+    """Return the kind of a detection under a protocol whose rule may be another than VOC's."""
+    if hit:
+        return "ignored" if ignored else "right"
+    return "duplicate" if kind == "right" else kind
+
+
+def _reason(found: Found, there: Objects, place: int, kind: str, which: int | None) -> str:
     """Say in words why a detection is of its kind."""
     share = overlaps(found.boxes, there.boxes)[place]
     own = there.classes == found.classes[place]
-    best = float(share[own].max(initial=0.0))
+    best = float(share[own].max(initial=0.0) if which is None else share[which])
     other = float(share[~own].max(initial=0.0))
     return {
-        "right": f"it overlaps an object of its class by {best:.2f}, and none surer does",
+        "right": f"it overlaps an object of its class by {best:.2f}, and none surer finds that",
         "duplicate": f"it overlaps an object by {best:.2f} that a surer detection has found",
         "localisation": f"it overlaps an object of its class, but only by {best:.2f}",
         "class": f"it overlaps an object of another class by {other:.2f}",

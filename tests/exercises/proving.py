@@ -61,6 +61,8 @@ def prove(title: str) -> Proof:
     stubs = dict(_stubs(tree))
     faults = [f"{name}: the lesson does not check it" for name in exercises.keys() - stubs.keys()]
     faults += [f"{name}: the lesson checks what is not there" for name in stubs.keys() - exercises]
+    strays = [a for a in answers if not any(a.exercise is one for one in exercises.values())]
+    faults += [f"{a.exercise.name}: a wrong answer of another lesson's" for a in strays]
     right = 0
     for name, one in exercises.items():
         if one.name != name:

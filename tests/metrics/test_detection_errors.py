@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from minicnn import Tensor
 from minicnn.errors import ConfigError
 from minicnn.metrics import DetectionErrors, explain_detection
 
@@ -78,6 +79,18 @@ def test_the_protocols_disagree():
     assert old.wrong_at == (0.5,)
     assert coco.right_at == (0.5, 0.55, 0.6, 0.65)
     assert coco.object == 1
+    assert "a surer detection has found" in old.why
+    assert coco.why == "it overlaps an object of its class by 0.67, and none surer finds that"
+
+
+def test_coco_ignores_what_is_inside_a_crowd():
+    truth = {"boxes": [[0, 0, 100, 100]], "classes": [0], "crowd": [True]}
+    prediction = {"boxes": [[0, 0, 20, 20]], "classes": [0], "scores": Tensor(np.float32([0.9]))}
+    old, _, coco = explain_detection(prediction, truth, 0)
+    assert old.wrong_at == (0.5,)
+    assert "no object by more than 0.04" in old.why
+    assert coco.right_at == coco.wrong_at == ()
+    assert "does not count" in coco.why
 
 
 def test_wrong_calls():

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from minicnn.errors import MinicnnError
 from tutorials.notebooks import HERE, lessons
 from tutorials.site.building import SiteError, build
 from tutorials.site.links import LinkError, check_links
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         live = of_run(options.run) if options.run else trained()
         print("Sphinx ...", flush=True)
         build(options.out, ran, live, gallery)
-    except (LessonError, LinkError, SiteError) as error:
+    except (LessonError, LinkError, MinicnnError, SiteError) as error:
         print(error, file=sys.stderr)
         return 1
     print(f"open {(options.out / 'index.html').resolve().as_uri()}")

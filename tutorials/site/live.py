@@ -24,6 +24,7 @@ from minicnn.apps.gtsrb import Settings
 from minicnn.data.classes import CLASS_NAMES, NUM_CLASSES
 from minicnn.data.image_cache import cache_folder
 from minicnn.data.signs import draw_sign, make_signs
+from minicnn.errors import ConfigError
 from minicnn.interop import write_weights
 from minicnn.models import SeedNet
 from tutorials.site.links import Links
@@ -60,10 +61,9 @@ def trained() -> Live:
         The network; the same on every call.
     """
     settings = Settings()
-    key = json.dumps([FORMAT, dataclasses.asdict(settings)], sort_keys=True)
+    train, _ = gtsrb.split_signs(settings, gtsrb.load_signs(settings))
+    key = json.dumps([FORMAT, dataclasses.asdict(settings), train.digest()], sort_keys=True)
     folder = cache_folder() / f"site-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
-    table = gtsrb.load_signs(settings)
-    train, _ = gtsrb.split_signs(settings, table)
     estimator = gtsrb.make_estimator(settings, train, folder, resume="auto")
     with estimator.locked():
         save_settings(folder, "gtsrb", settings)
@@ -88,13 +88,11 @@ def of_run(model_dir: Path) -> Live:
     Raises
     ------
     ConfigError
-        If the run has no checkpoint.
-    ValueError
-        If it is not of SeedNet on images of 32 x 32 pixels.
+        If the run has no checkpoint, or is not of SeedNet on images of 32 x 32 pixels.
     """
     run = gtsrb.load_run(model_dir)
     if not isinstance(run.net, SeedNet) or run.settings.size != 32:
-        raise ValueError(
+        raise ConfigError(
             f"{model_dir}: the live page needs the model seed on 32 x 32 pixels, not "
             f"{run.settings.model} on {run.settings.size} x {run.settings.size}"
         )

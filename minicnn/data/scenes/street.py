@@ -16,10 +16,7 @@ from minicnn.data.classes import NUM_CLASSES
 from minicnn.data.scenes.painting import FINER, Canvas
 from minicnn.data.signs.backdrops import smooth_noise
 from minicnn.data.signs.catalogue import CATALOGUE
-from minicnn.data.signs.scene import _board as clean_board
-from minicnn.data.signs.scene import _projection as projection
-from minicnn.data.signs.scene import _seen as seen
-from minicnn.data.signs.scene import _worn as worn
+from minicnn.data.signs.scene import clean_board, projection, seen, worn
 
 __all__ = ["SCENE_CLASSES", "Sign", "View", "paint_street"]
 

@@ -20,7 +20,7 @@ from minicnn.data.signs.drawing import draw_sign
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Scene", "picture", "scene"]
+__all__ = ["Scene", "clean_board", "picture", "projection", "scene", "seen", "worn"]
 
 FRAMES_PER_APPROACH = 10
 _BOARD_EDGE = 128  # pixels; signs are seen at 100 pixels at most
@@ -79,7 +79,7 @@ def scene(seed: int, part: str, label: int, track: int) -> Scene:
     yaw = _even(s, 0, 14) * side
     return Scene(
         stream=s.child("frame"),
-        board=_worn(_board(label, edition), s.child("wear")),
+        board=worn(clean_board(label, edition), s.child("wear")),
         outline=np.array(shapes[0].points),
         surroundings=backdrop(s.child("backdrop")),
         sizes=(_even(s, 16, min(26, near)), near),
@@ -121,7 +121,7 @@ def picture(place: Scene, frame: int, size: int) -> np.ndarray:
     s = place.stream.child(frame)
     near = _progress(frame)
     width, height, to_plane, pixels = _viewpoint(place, near, s)
-    sign, cover = _seen(place.board, to_plane, pixels, width, height)
+    sign, cover = seen(place.board, to_plane, pixels, width, height)
     light = place.light * math.exp(place.light_drift * (near - 0.5) + _bell(s, 0.06))
     across = np.linspace(-place.slope[0], place.slope[0], width, dtype=np.float32)
     down = np.linspace(-place.slope[1], place.slope[1], height, dtype=np.float32)
@@ -155,13 +155,38 @@ def _progress(frame: int) -> float:
     return (step + shift) / FRAMES_PER_APPROACH
 
 
-def _board(label: int, edition: int) -> np.ndarray:
+def clean_board(label: int, edition: int) -> np.ndarray:
+    """Return a sign as it left the factory.
+
+    Parameters
+    ----------
+    label, edition : int
+        The class, and which of its looks.
+
+    Returns
+    -------
+    ndarray of float32, shape (128, 128, 4)
+        RGB and cover, from 0 to 1.
+    """
     image = draw_sign(label, edition)
     return np.asarray(image.reduce(image.width // _BOARD_EDGE), np.float32) / 255
 
 
-def _worn(board: np.ndarray, s: Stream) -> Image.Image:
-    """Fade the colours, add dirt, a shadow now and then, and what people stick on signs."""
+def worn(board: np.ndarray, s: Stream) -> Image.Image:
+    """Fade the colours, add dirt, a shadow now and then, and what people stick on signs.
+
+    Parameters
+    ----------
+    board : ndarray of float32, shape (128, 128, 4)
+        The clean sign.
+    s : Stream
+        Where the numbers come from.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Mode RGBa, 128 x 128 pixels: colours already times their cover.
+    """
     from PIL import Image
 
     colour, cover = board[:, :, :3], board[:, :, 3:]
@@ -203,7 +228,7 @@ def _viewpoint(place: Scene, near: float, s: Stream) -> tuple[int, int, np.ndarr
     far, close = place.sizes
     pixels = 1 / ((1 - near) / far + near / close)  # constant speed: 1/size shrinks evenly
     yaw = place.yaws[0] + (place.yaws[1] - place.yaws[0]) * near**2 + _bell(s, 1.0)
-    forward = _projection(place.roll + _bell(s, 1.2), yaw, place.pitch + _bell(s, 1.0))
+    forward = projection(place.roll + _bell(s, 1.2), yaw, place.pitch + _bell(s, 1.0))
     edge = np.column_stack([place.outline, np.ones(len(place.outline))]) @ forward.T
     edge = edge[:, :2] / edge[:, 2:] * (pixels / 2)
     left, top = edge.min(0) - s.normal(2, mean=1.0 + 0.02 * pixels, std=0.6)
@@ -213,8 +238,19 @@ def _viewpoint(place: Scene, near: float, s: Stream) -> tuple[int, int, np.ndarr
     return width, height, np.linalg.inv(to_pixels @ forward), pixels
 
 
-def _projection(roll: float, yaw: float, pitch: float) -> np.ndarray:
-    """Look at the turned sign from six half-widths away; plane -> image, (3, 3)."""
+def projection(roll: float, yaw: float, pitch: float) -> np.ndarray:
+    """Look at the turned sign from six half-widths away.
+
+    Parameters
+    ----------
+    roll, yaw, pitch : float
+        In degrees.
+
+    Returns
+    -------
+    ndarray, shape (3, 3)
+        From the sign's plane to the image, in homogeneous coordinates.
+    """
     r, w, p = (math.radians(a) for a in (roll, yaw, pitch))
     turn_z = np.array([[math.cos(r), -math.sin(r), 0], [math.sin(r), math.cos(r), 0], [0, 0, 1]])
     turn_y = np.array([[math.cos(w), 0, math.sin(w)], [0, 1, 0], [-math.sin(w), 0, math.cos(w)]])
@@ -223,10 +259,29 @@ def _projection(roll: float, yaw: float, pitch: float) -> np.ndarray:
     return np.column_stack([turned, (0, 0, 0)]) / [[1], [1], [6]] + [[0] * 3, [0] * 3, [0, 0, 1]]
 
 
-def _seen(
+def seen(
     board: Image.Image, to_plane: np.ndarray, pixels: float, width: int, height: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Warp the board into the picture: its light (H, W, 3), already times its cover (H, W, 1)."""
+    """Warp the board into the picture.
+
+    Parameters
+    ----------
+    board : PIL.Image.Image
+        Mode RGBa.
+    to_plane : ndarray, shape (3, 3)
+        From the picture's pixels to the sign's plane.
+    pixels : float
+        How many the sign is across.
+    width, height : int
+        Of the picture.
+
+    Returns
+    -------
+    light : ndarray of float32, shape (height, width, 3)
+        Its colours, already times its cover.
+    cover : ndarray of float32, shape (height, width, 1)
+        How much of what is behind it hides.
+    """
     from PIL import Image
 
     edge = max(8, round(1.25 * pixels))  # about the size it is seen at: nothing flickers
