@@ -78,6 +78,19 @@ def test_a_weak_exercise_is_noticed(monkeypatch, tmp_path, changed, fault):
     assert any(fault in said for said in faults), faults
 
 
+def test_a_wrong_answer_of_another_lesson_is_noticed(monkeypatch, tmp_path):
+    stray = exercise(cases=sizes, mistakes={})(area_of)
+    collect = WrongAnswers.__call__
+
+    def collect_both(answers, one, hint):
+        collect(answers, stray, hint)(area_of)
+        return collect(answers, one, hint)
+
+    monkeypatch.setattr(WrongAnswers, "__call__", collect_both)
+    faults = planted(monkeypatch, tmp_path).faults
+    assert faults == ["area_of: a wrong answer of another lesson's"] * 3
+
+
 def test_a_solution_that_fails_with_some_seed_is_noticed(monkeypatch, tmp_path):
     def moody(height, width):
         """Compute an area, most of the time."""

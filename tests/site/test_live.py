@@ -208,6 +208,21 @@ def test_drawing_changes_the_answer(tab):
                           arg=before)  # fmt: skip
 
 
+def test_a_picture_that_comes_late_replaces_nothing(tab):
+    late = tab.evaluate(
+        """async () => {
+            const surface = new OffscreenCanvas(40, 40);
+            surface.getContext("2d").fillRect(10, 10, 20, 20);
+            const file = await surface.convertToBlob();
+            const read = live.show(file);
+            document.querySelector("#live-shapes button").click();
+            const drawn = live.layers;
+            return [await read, live.layers === drawn];
+        }"""
+    )
+    assert late == [None, True]
+
+
 def test_weights_beside_the_script_are_those_in_it(page, net):
     for name, value in read_weights(page.with_name("seednet.safetensors")).items():
         np.testing.assert_array_equal(value, net.state_dict()[name])

@@ -19,6 +19,7 @@ const live = (() => {
   const canvas = find("picture");
   const pen = canvas.getContext("2d", { willReadFrequently: true });
   const page = { layers: null, weights, pixelsOf, show };
+  let asked = 0; // a picture that takes long to read must not replace what was asked for later
 
   /* ---- pictures ---- */
 
@@ -61,13 +62,16 @@ const live = (() => {
 
   /** Show a file and what the network thinks of it; gives all layers. */
   async function show(blob) {
+    const mine = ++asked;
     let image;
     try {
       image = await pixelsOf(blob);
     } catch (error) {
+      if (mine !== asked) return null;
       find("verdict").textContent = `This is no picture that the browser can read (${error.message}).`;
       return null;
     }
+    if (mine !== asked) return null;
     pen.fillStyle = COLOURS.white; // seen where the picture is transparent
     pen.fillRect(0, 0, EDGE, EDGE);
     pen.imageSmoothingQuality = "high";
@@ -212,6 +216,7 @@ const live = (() => {
   }
 
   function answerCanvas() {
+    asked++;
     answer(withoutAlpha(pen.getImageData(0, 0, EDGE, EDGE).data, EDGE, EDGE));
   }
 
