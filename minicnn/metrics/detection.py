@@ -12,7 +12,7 @@ from minicnn.metrics._matching import COCO_SIZES, Matches, match_coco, match_voc
 from minicnn.metrics._objects import Found, Objects, pairs
 from minicnn.metrics.metric import Metric
 
-__all__ = ["PROTOCOLS", "Curve", "MeanAveragePrecision", "average_precision"]
+__all__ = ["MOST", "PROTOCOLS", "Curve", "MeanAveragePrecision", "average_precision"]
 
 Interpolation = Literal["11 points", "all points", "101 points"]
 
@@ -34,7 +34,7 @@ PROTOCOLS = {
         "101 points",
     ),
 }
-_MOST = 100  # detections of a class in an image that COCO looks at
+MOST = 100  # detections of a class in an image that COCO looks at
 _RECALLS = {"recall_1": 1, "recall_10": 10, "recall_100": 100}
 
 
@@ -225,7 +225,7 @@ class MeanAveragePrecision(Metric):
     def _match(self, found: Found, there: Objects, size: str) -> Matches:
         if self.protocol != "coco":
             return match_voc(found, there, self._thresholds)
-        most = Found(*(part[:_MOST] for part in found))
+        most = Found(*(part[:MOST] for part in found))
         return match_coco(most, there, self._thresholds, COCO_SIZES[size])
 
     def _precisions(self, size: str) -> np.ndarray:
@@ -240,7 +240,7 @@ class MeanAveragePrecision(Metric):
                     values[s, label] = average_precision(recall, precision, how)
         return values
 
-    def _recalls(self, size: str, most: int = _MOST) -> np.ndarray:
+    def _recalls(self, size: str, most: int = MOST) -> np.ndarray:
         """Return the recalls (S, K) that so many detections an image reach."""
         values = np.full((len(self._thresholds), len(self.names)), np.nan)
         for label in range(len(self.names)):

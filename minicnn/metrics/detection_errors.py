@@ -10,7 +10,7 @@ import numpy as np
 from minicnn.errors import ConfigError
 from minicnn.metrics._matching import match_coco, match_voc
 from minicnn.metrics._objects import Found, Objects, overlaps, pairs
-from minicnn.metrics.detection import PROTOCOLS
+from minicnn.metrics.detection import MOST, PROTOCOLS
 from minicnn.metrics.metric import Metric, as_numpy
 
 __all__ = ["DetectionErrors", "Fate", "explain_detection"]
@@ -182,9 +182,11 @@ def explain_detection(
         )
         which = int(numbers[first[0]]) if first.size else None
         kind = _kind_under(kinds[place], bool(hit[0]), bool(ignored[0]))
-        fates.append(
-            Fate(protocol.title, right, wrong, which, _reason(found, there, place, kind, which))
-        )
+        why = _reason(found, there, place, kind, which)
+        if name == "coco" and rank >= MOST:
+            right, wrong, which = (), (), None
+            why = f"only the {MOST} surest of a class in an image count, and {rank} are surer"
+        fates.append(Fate(protocol.title, right, wrong, which, why))
     return fates
 
 
@@ -205,7 +207,7 @@ def _kinds(found: Found, there: Objects, threshold: float) -> tuple[list[str], l
             kinds.append("ignored" if uncounted[best] else "duplicate" if taken[best] else "right")
             taken[best] = True
         elif most_other >= threshold:
-            kinds.append("ignored" if uncounted[other] else "class")
+            kinds.append("class")  # wrong even where that object does not count
         elif most >= _BACKGROUND:
             kinds.append("localisation")
         else:

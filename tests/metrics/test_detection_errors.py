@@ -98,3 +98,20 @@ def test_wrong_calls():
         explain_detection(PREDICTION, TRUTH, 7)
     with pytest.raises(ConfigError, match="above 0, got 0"):
         DetectionErrors(2, threshold=0)
+
+
+def test_a_difficult_object_excuses_no_other_class():
+    """VOC matches within a class: the detection is a wrong one."""
+    prediction = {"boxes": [TRUTH["boxes"][3]], "classes": [1], "scores": [0.9]}
+    errors = DetectionErrors(2).update(prediction, TRUTH).result()
+    assert (errors["class"], errors["ignored"]) == (1, 0)
+    assert explain_detection(prediction, TRUTH, 0)[0].wrong_at == (0.5,)
+
+
+def test_coco_looks_at_a_hundred_of_a_class():
+    boxes = [[0, 20, 10, 30]] * 100 + [[0, 0, 10, 10]]
+    prediction = {"boxes": boxes, "classes": [0] * 101, "scores": np.linspace(1, 0.1, 101)}
+    old, _, coco = explain_detection(prediction, TRUTH, 100)
+    assert old.right_at == (0.5,)
+    assert (coco.right_at, coco.wrong_at, coco.object) == ((), (), None)
+    assert "100 are surer" in coco.why
