@@ -22,6 +22,14 @@ DICTIONARY = [
     b"0.5", b"-1",
 ]  # fmt: skip
 FIELDS = {field.name for field in dataclasses.fields(RunConfig)}
+TEXT_OR_NOT = (str, type(None))
+KINDS = {
+    **dict.fromkeys(["split", "model"], (str,)),
+    **dict.fromkeys(["data", "init_from", "freeze", "unfreeze", "rates"], TEXT_OR_NOT),
+    "init_sha256": TEXT_OR_NOT,
+    **dict.fromkeys(["augment", "skip_bad", "new_head"], (bool,)),
+    "per_class": (int, type(None)),
+}
 PLAIN = {"device": None}  # no other is there
 
 
@@ -41,6 +49,10 @@ def seeds() -> list[bytes]:
         sound | {"epochs": 2.5},
         sound | {"data": 5},
         sound | {"model": []},
+        sound | {"init_from": "runs/a", "new_head": True, "init_sha256": "0" * 64, "per_class": 10},
+        sound | {"freeze": "block*,!block3", "unfreeze": "block2@3", "rates": "block1=0.1"},
+        sound | {"freeze": "", "unfreeze": "@", "rates": "a=1e999"},
+        sound | {"rates": "=,=", "unfreeze": "a@-1,b@nan"},
         sound | {"more": 1},
         {"app": "other"},
         [sound],
@@ -78,17 +90,9 @@ def of_an_app(data: bytes, folder) -> None:
     path.write_bytes(data)
     with naming(path):
         found = load_settings(folder, "gtsrb", Settings)
-    kinds = {
-        "data": (str, type(None)),
-        "split": str,
-        "model": str,
-        "augment": bool,
-        "skip_bad": bool,
-    }
     for field in dataclasses.fields(found):
         value = getattr(found, field.name)
-        assert isinstance(value, kinds.get(field.name, int)), field.name
-        assert isinstance(value, bool) == (field.name in ("augment", "skip_bad")), field.name
+        assert type(value) in KINDS.get(field.name, (int,)), field.name
 
 
 def of_a_run(data: bytes, folder) -> None:
