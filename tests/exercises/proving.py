@@ -22,7 +22,10 @@ FEWEST, MOST = 3, 8  # wrong answers of an exercise
 
 
 class Proof(NamedTuple):
-    """What was counted in a lesson, and what was not as it must be."""
+    """What was counted in a lesson, and what was not as it must be.
+
+    `stubs` fail, `wrong` answers fail with their hint, `solutions` pass.
+    """
 
     title: str
     exercises: int
@@ -63,32 +66,37 @@ def prove(title: str) -> Proof:
     faults += [f"{name}: the lesson checks what is not there" for name in stubs.keys() - exercises]
     strays = [a for a in answers if not any(a.exercise is one for one in exercises.values())]
     faults += [f"{a.exercise.name}: a wrong answer of another lesson's" for a in strays]
-    right = 0
+    idle, caught, right = 0, 0, 0
     for name, one in exercises.items():
         if one.name != name:
             faults.append(f"{name}: it calls itself {one.name}")
         own = [answer for answer in answers if answer.exercise is one]
-        faults += _faults_of(name, one, own, stubs.get(name))
+        if not FEWEST <= len(own) <= MOST:
+            faults.append(f"{name}: {len(own)} wrong answers, should be {FEWEST} to {MOST}")
+        missed = [fault for answer in own if (fault := _fault_of(name, one, answer))]
+        caught += len(own) - len(missed)
+        faults += missed
+        if name in stubs:
+            fails = not _passes(one, stubs[name].value)
+            idle += fails
+            faults += [] if fails else [f"{name}: its stub passes"]
         faults += [f"{name}: {lazy} passes" for lazy, answer in _lazy(one) if _passes(one, answer)]
         passes = [one.examine(one.solution, seed).right for seed in range(SEEDS)]
         right += all(passes)
         if not all(passes):
             faults.append(f"{name}: the solution fails with seed {passes.index(False)}")
-    return Proof(title, len(exercises), len(stubs), len(answers), right, faults)
+    return Proof(title, len(exercises), idle, caught, right, faults)
 
 
-def _faults_of(name: str, one: Exercise, answers: list[WrongAnswer], stub: Any) -> Iterator[str]:
-    if stub is not None and one.examine(stub.value).right:
-        yield f"{name}: its stub passes"
-    if not FEWEST <= len(answers) <= MOST:
-        yield f"{name}: {len(answers)} wrong answers, should be {FEWEST} to {MOST}"
-    for answer in answers:
-        what = getattr(answer.answer, "__name__", repr(answer.answer))
-        verdict = one.examine(answer.answer)
-        if verdict.right:
-            yield f"{name}: {what} passes"
-        elif answer.hint.lower() not in verdict.hint.lower():
-            yield f"{name}: {what} is told {verdict.hint!r}, which lacks {answer.hint!r}"
+def _fault_of(name: str, one: Exercise, answer: WrongAnswer) -> str:
+    """Say how a wrong answer is not treated as it should be; empty if it is."""
+    what = getattr(answer.answer, "__name__", repr(answer.answer))
+    verdict = one.examine(answer.answer)
+    if verdict.right:
+        return f"{name}: {what} passes"
+    if answer.hint.lower() not in verdict.hint.lower():
+        return f"{name}: {what} is told {verdict.hint!r}, which lacks {answer.hint!r}"
+    return ""
 
 
 def _lazy(one: Exercise) -> Iterator[tuple[str, Any]]:
