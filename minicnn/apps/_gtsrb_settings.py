@@ -127,5 +127,6 @@ class Settings:
         found: dict[int, list[str]] = {}
         for epoch, patterns in parse_stages(self.unfreeze).items() if self.unfreeze else ():
             step = math.ceil(epoch * examples / self.batch_size)
+            step = min(step, self.steps(examples) - 1)  # rounded up, 4.99 of 5 is never
             found.setdefault(step, []).extend(patterns)
         return found

@@ -211,3 +211,11 @@ def test_so_many_of_each_class_are_learned_from_and_all_is_held_out_as_before(ar
     assert set(learn.names) < set(more.names) <= set(all_learn.names)
     with pytest.raises(ConfigError, match="give 1 or more"):
         few_of_each(table, 0)
+
+
+def test_what_is_unfrozen_late_learns_for_a_step_at_least():
+    settings = Settings(
+        init_from="runs/a", freeze="block*", unfreeze="block3@4.99", epochs=5, batch_size=128
+    )
+    assert settings.steps(examples=100) == 4
+    assert settings.stages(examples=100) == {3: ["block3"]}
