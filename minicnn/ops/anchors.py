@@ -62,7 +62,7 @@ def anchor_boxes(
     down, across = per_axis(op, "stride", stride, 2, 1)
     for name, values in (("sizes", sizes), ("ratios", ratios)):
         if not len(values) or not all(0 < v < math.inf for v in values):
-            raise ConfigError(f"{op}: {name} must be numbers above 0, one or more, got {values!r}")
+            raise ConfigError(f"{op}: {name} {values!r}; give one or more numbers above 0")
     shapes = [(s * math.sqrt(r), s / math.sqrt(r)) for s in sizes for r in ratios]
     half = np.array(shapes) / 2  # (A, 2)
     centres = np.stack(

@@ -170,12 +170,14 @@ def soft_nms(
     b, s, groups = _scored(op, boxes, scores, classes)
     xp = array_module(b)
     if s.size and not (float(s.min()) >= 0 and float(s.max()) < math.inf):
-        raise ConfigError(f"{op}: scores {s.shape} must be finite and from 0 up, to be multiplied")
+        raise ConfigError(
+            f"{op}: scores {s.shape} are to be multiplied; give finite ones from 0 up"
+        )
     if method not in ("gaussian", "linear"):
-        raise ConfigError(f"{op}: method must be 'gaussian' or 'linear', got {method!r}")
+        raise ConfigError(f"{op}: method {method!r} is unknown; give 'gaussian' or 'linear'")
     if not 0 < sigma < math.inf or not 0 <= threshold <= 1:
         raise ConfigError(
-            f"{op}: sigma must be above 0 and threshold from 0 to 1, got {sigma} and {threshold}"
+            f"{op}: sigma {sigma}, threshold {threshold}; give one above 0, and one from 0 to 1"
         )
     s = s.copy()
     kept, left = [], s > score_threshold

@@ -10,6 +10,7 @@ import pytest
 from minicnn.errors import ConfigError, ShapeError
 from minicnn.ops import anchor_boxes, match_boxes
 from tests.ops.box_loops import iou
+from tests.ops.spec import ErrorCase
 
 
 def laid(rows, columns, down, across, sizes, ratios):
@@ -95,16 +96,32 @@ def test_an_image_without_objects_is_background():
     assert match_boxes(anchors[:0], anchors).shape == (0,)
 
 
-def test_wrong_calls():
-    with pytest.raises(ConfigError, match=r"sizes must be numbers above 0.*\[8, 0\]"):
-        anchor_boxes(2, 8, [8, 0])
-    with pytest.raises(ConfigError, match="ratios must be numbers above 0, one or more"):
-        anchor_boxes(2, 8, [8], [])
-    with pytest.raises(
-        ConfigError, match=r"stride must be an int or 2 ints, each >= 1, got \(0, 8\)"
-    ):
-        anchor_boxes(2, (0, 8), [8])
-    with pytest.raises(ShapeError, match=r"match_boxes: boxes must be \(R, 4\)"):
-        match_boxes(np.zeros((2, 4)), np.zeros(4))
-    with pytest.raises(ConfigError, match=r"negative 0\.7 and positive 0\.3 are overlaps"):
-        match_boxes(np.zeros((2, 4)), np.zeros((2, 4)), positive=0.3, negative=0.7)
+ERRORS = [
+    ErrorCase(
+        lambda: anchor_boxes(2, 8, [8, 0]),
+        ConfigError,
+        r"anchor_boxes: sizes \[8, 0\]; give one or more numbers above 0",
+    ),
+    ErrorCase(lambda: anchor_boxes(2, 8, [8], []), ConfigError, r"ratios \[\]; give one or more"),
+    ErrorCase(
+        lambda: anchor_boxes(2, (0, 8), [8]),
+        ConfigError,
+        r"stride must be an int or 2 ints, each >= 1, got \(0, 8\)",
+    ),
+    ErrorCase(
+        lambda: match_boxes(np.zeros((2, 4)), np.zeros(4)),
+        ShapeError,
+        r"match_boxes: boxes must be \(R, 4\)",
+    ),
+    ErrorCase(
+        lambda: match_boxes(np.zeros((2, 4)), np.zeros((2, 4)), positive=0.3, negative=0.7),
+        ConfigError,
+        r"negative 0\.7 and positive 0\.3 are overlaps; give",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", ERRORS, ids=lambda case: case.match[:40])
+def test_errors(case):
+    with pytest.raises(case.error, match=case.match):
+        case.call()

@@ -20,7 +20,8 @@ from tests.ops.test_dense import DENSE
 
 SPECS_BY_NAME = {spec.name: spec for spec in all_specs()}
 # What is proven elsewhere: in tests of their own, for they have no gradient to speak of
-ELSEWHERE = {"argmax", "argmin", "argsort", "astype", "batched_nms", "nms", "one_hot"}
+ELSEWHERE = {"argmax", "argmin", "argsort", "astype", "one_hot"}
+ELSEWHERE |= {"anchor_boxes", "batched_nms", "match_boxes", "nms", "soft_nms"}
 # What is no op
 ENGINE = {"check_gradients", "differentiable", "grad", "no_grad", "of_output", "recording"}
 ENGINE |= {"once_differentiable", "Tensor", "Lifted", "PullBack", "composed", "watched_by"}

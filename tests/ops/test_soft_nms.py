@@ -10,6 +10,7 @@ import pytest
 from minicnn.errors import ConfigError, DTypeError, ShapeError
 from minicnn.ops import nms, soft_nms
 from tests.ops.box_loops import iou
+from tests.ops.spec import ErrorCase
 
 
 def definition(boxes, scores, classes, method, sigma=0.5, threshold=0.3, score_threshold=0.001):
@@ -61,17 +62,30 @@ def test_two_objects_side_by_side_are_both_found():
     assert scores.tolist() == [0.9, 0.8, 0.7]
 
 
-def test_wrong_calls():
-    boxes, scores = np.zeros((2, 4)), np.ones(2)
-    with pytest.raises(ShapeError, match=r"soft_nms: boxes .* need one score each"):
-        soft_nms(boxes, np.ones(3))
-    with pytest.raises(DTypeError, match="classes must be whole numbers"):
-        soft_nms(boxes, scores, scores)
-    with pytest.raises(ConfigError, match="from 0 up"):
-        soft_nms(boxes, -scores)
-    with pytest.raises(ConfigError, match=r"score 0 of .* is NaN"):
-        soft_nms(boxes, scores * np.nan)
-    with pytest.raises(ConfigError, match="'gaussian' or 'linear', got 'hard'"):
-        soft_nms(boxes, scores, method="hard")
-    with pytest.raises(ConfigError, match="sigma must be above 0"):
-        soft_nms(boxes, scores, sigma=0)
+BOXES, SCORES = np.zeros((2, 4)), np.ones(2)
+ERRORS = [
+    ErrorCase(
+        lambda: soft_nms(BOXES, np.ones(3)), ShapeError, r"soft_nms: boxes .* need one score each"
+    ),
+    ErrorCase(lambda: soft_nms(BOXES, SCORES, SCORES), DTypeError, "classes must be whole numbers"),
+    ErrorCase(
+        lambda: soft_nms(BOXES, -SCORES), ConfigError, r"scores \(2,\) .*; give finite ones from 0"
+    ),
+    ErrorCase(lambda: soft_nms(BOXES, SCORES * np.nan), ConfigError, r"score 0 of .* is NaN"),
+    ErrorCase(
+        lambda: soft_nms(BOXES, SCORES, method="hard"),
+        ConfigError,
+        "method 'hard' is unknown; give 'gaussian' or 'linear'",
+    ),
+    ErrorCase(
+        lambda: soft_nms(BOXES, SCORES, sigma=0),
+        ConfigError,
+        r"sigma 0, threshold 0\.3; give one above 0, and one from 0 to 1",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", ERRORS, ids=lambda case: case.match[:40])
+def test_errors(case):
+    with pytest.raises(case.error, match=case.match):
+        case.call()
