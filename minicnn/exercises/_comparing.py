@@ -77,7 +77,7 @@ def _equal(one: Any, other: Any) -> bool:
     try:
         alike = type(one) is type(other) and np.shape(one) == np.shape(other)
         return alike and bool(np.all(one == other))
-    except Exception:
+    except Exception:  # what cannot be compared, a learner's own class, is not the same
         return False
 
 

@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn.autograd import Tensor
 from minicnn.errors import ConfigError, DTypeError, ShapeError
 from minicnn.metrics.metric import as_numpy
+from minicnn.ops import box_area, intersection_matrix
 
 __all__ = ["Found", "Objects", "overlaps", "pairs"]
 
@@ -130,12 +132,10 @@ def overlaps(boxes: np.ndarray, others: np.ndarray, crowd: np.ndarray | None = N
     Where the other is a crowd, what is shared is divided by the box alone: a box inside a crowd
     overlaps it wholly.
     """
-    begin = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    end = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    shared = np.prod(np.maximum(end - begin, 0), axis=2)
-    own = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)[:, None]
-    theirs = np.prod(np.maximum(others[:, 2:] - others[:, :2], 0), axis=1)[None]
-    whole = own + theirs - shared
+    shared = intersection_matrix(boxes, others).numpy()
+    own, theirs = (box_area(Tensor(of)).numpy() for of in (boxes, others))
+    own = own[:, None]
+    whole = own + theirs[None] - shared
     if crowd is not None:
         whole = np.where(crowd[None], own, whole)
     return np.divide(shared, whole, out=np.zeros_like(shared), where=shared > 0)
