@@ -4,9 +4,11 @@ from minicnn.metrics.classification import Accuracy, ConfusionMatrix, PerClass, 
 from minicnn.metrics.detection import Curve, MeanAveragePrecision, average_precision
 from minicnn.metrics.detection_errors import DetectionErrors, Fate, explain_detection
 from minicnn.metrics.metric import Mean, Metric
+from minicnn.metrics.segmentation import BoundaryF1, Segmentation
 
 __all__ = [
     "Accuracy",
+    "BoundaryF1",
     "ConfusionMatrix",
     "Curve",
     "DetectionErrors",
@@ -15,6 +17,7 @@ __all__ = [
     "MeanAveragePrecision",
     "Metric",
     "PerClass",
+    "Segmentation",
     "TopK",
     "average_precision",
     "explain_detection",

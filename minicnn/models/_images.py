@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import Any
 
-from minicnn.autograd import Tensor
+from minicnn.autograd import Tensor, pad
 from minicnn.errors import ConfigError, ShapeError
 
-__all__ = ["check_depth", "check_size"]
+__all__ = ["check_depth", "check_size", "padded_to_multiple"]
 
 
 def check_size(net: Any, x: Tensor, least: int, hint: str = "") -> None:
@@ -27,3 +27,15 @@ def check_depth(net: Any, depth: int, known: Container[int], which: str) -> None
     """Refuse a depth that the net does not come in."""
     if not isinstance(depth, int) or depth not in known:
         raise ConfigError(f"{type(net).__name__}: depth is {which}, got {depth!r}")
+
+
+def padded_to_multiple(x: Tensor, multiple: int) -> Tensor:
+    """Repeat the border at the bottom and on the right until strides divide the size.
+
+    What a net makes of the result is cut back by ``y[:, :, :H, :W]``.
+    """
+    height, width = x.shape[2:]
+    below, right = -height % multiple, -width % multiple
+    if not below and not right:
+        return x
+    return pad(x, [(0, 0), (0, 0), (0, below), (0, right)], "edge")

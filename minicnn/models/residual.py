@@ -7,7 +7,7 @@ from functools import partial
 from minicnn import ops
 from minicnn.autograd import Tensor
 from minicnn.errors import ShapeError
-from minicnn.nn import BatchNorm2d, Conv2d, Module, Sequential, init
+from minicnn.nn import BatchNorm2d, Conv2d, Module, Sequential, arg_scope, init
 
 __all__ = ["Residual", "basic_branch", "bottleneck_branch"]
 
@@ -71,13 +71,16 @@ class Residual(Module):
 
 
 def basic_branch(
-    in_channels: int, channels: int, stride: int = 1, zero_gamma: bool = False
+    in_channels: int, channels: int, stride: int = 1, zero_gamma: bool = False, dilation: int = 1
 ) -> Sequential:
     """Return two 3x3 convolutions, each with batch normalisation, ReLU between."""
-    return Sequential(
-        Conv2d(in_channels, channels, 3, stride, 1, normalizer=BatchNorm2d, activation=ops.relu),
-        Conv2d(channels, channels, 3, padding=1, normalizer=_last(zero_gamma)),
-    )
+    with arg_scope(Conv2d, size=3, padding=dilation, dilation=dilation):
+        return Sequential(
+            Conv2d(
+                in_channels, channels, stride=stride, normalizer=BatchNorm2d, activation=ops.relu
+            ),
+            Conv2d(channels, channels, normalizer=_last(zero_gamma)),
+        )
 
 
 def bottleneck_branch(
