@@ -18,6 +18,7 @@ FLOORS = [  # ground floor first; names on one line may not import one another
     {"ops"},
     {"nn"},
     {"data", "metrics", "models", "optim"},
+    {"detection", "segmentation"},
     {"explanation", "interop", "visualise"},
     {"estimator"},  # its PlotHook draws with visualise
     {"apps", "exercises"},

@@ -44,8 +44,11 @@ class Tree(Protocol):
     def entries(self, folder: str) -> Listing:
         """Return what lies directly in `folder` (``""`` is the top); nothing if there is none."""
 
-    def read(self, name: str) -> bytes:
-        """Return a file's bytes, or raise a DataError that says why not (the caller names it)."""
+    def read(self, name: str, most: int | None = None) -> bytes:
+        """Return a file's bytes, or raise a DataError that says why not (the caller names it).
+
+        It may have `most` bytes, by default `MAX_FILE_BYTES`.
+        """
 
     def fingerprint(self, names: Iterable[str]) -> str:
         """Return a digest that changes when one of these files does, without reading them."""
@@ -139,18 +142,19 @@ class FolderTree:
             raise DataError(f"{shown(self.path)}: cannot be listed: {error.strerror}") from error
         return Listing(tuple(sorted(folders)), tuple(sorted(files)))
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, most: int | None = None) -> bytes:
         """Return a file's bytes; see `Tree`."""
+        most = MAX_FILE_BYTES if most is None else most
         if fault := unsafe(name):
             raise DataError(f"{fault}; names must stay inside {shown(self.path)}")
         with explained():
             path = self._place(name)
             try:
-                return read_regular(path, MAX_FILE_BYTES, getattr(os, "O_NOFOLLOW", 0))
+                return read_regular(path, most, getattr(os, "O_NOFOLLOW", 0))
             except OSError as error:
                 if error.errno not in (errno.ELOOP, errno.EMLINK):
                     raise
-            return read_regular(self._inside(name), MAX_FILE_BYTES, os.O_NOFOLLOW)
+            return read_regular(self._inside(name), most, os.O_NOFOLLOW)
 
     def fingerprint(self, names: Iterable[str]) -> str:
         """Return a digest of the files' names, sizes and times; see `Tree`."""
@@ -226,12 +230,12 @@ class ZipTree:
         folders, files = self._folders.get(folder.strip("/"), (set(), set()))
         return Listing(tuple(sorted(folders)), tuple(sorted(files)))
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, most: int | None = None) -> bytes:
         """Return a file's bytes; see `Tree`."""
         info = self._members.get(name)
         if info is None:
             raise DataError(f"is missing from {shown(self.path.name)}")
-        check_size(info.file_size, MAX_FILE_BYTES)
+        check_size(info.file_size, MAX_FILE_BYTES if most is None else most)
         if info.flag_bits & 1:
             raise DataError("is encrypted; unpack the archive and give the folder")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):

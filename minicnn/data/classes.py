@@ -1,6 +1,8 @@
 """The 43 classes of the German Traffic Sign Recognition Benchmark, in the order of their labels."""
 
-__all__ = ["CLASS_NAMES", "NUM_CLASSES"]
+from minicnn.errors import ConfigError
+
+__all__ = ["CLASS_NAMES", "GROUP_NAMES", "NUM_CLASSES", "SIGN_GROUPS", "group_of"]
 
 CLASS_NAMES: tuple[str, ...] = (
     "Speed limit (20 km/h)",
@@ -49,3 +51,46 @@ CLASS_NAMES: tuple[str, ...] = (
 )
 
 NUM_CLASSES = len(CLASS_NAMES)
+
+SIGN_GROUPS: dict[str, tuple[int, ...]] = {
+    "prohibitory": (0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 15, 16),
+    "danger": (11, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31),
+    "mandatory": (33, 34, 35, 36, 37, 38, 39, 40),
+    "other": (6, 12, 13, 14, 17, 32, 41, 42),
+}
+"""The classes of each group: the three that signs are commonly found by, and the rest.
+
+They are those of the German Traffic Sign Detection Benchmark: round with a red rim, triangular with
+a red rim and the point up, round and blue; the rest are of many shapes.
+"""
+
+GROUP_NAMES = tuple(SIGN_GROUPS)
+_GROUPS = {label: i for i, labels in enumerate(SIGN_GROUPS.values()) for label in labels}
+
+
+def group_of(label: int) -> int:
+    """Return the group that a class belongs to.
+
+    Parameters
+    ----------
+    label : int
+        A class, an index into `CLASS_NAMES`.
+
+    Returns
+    -------
+    int
+        An index into `GROUP_NAMES`.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such class.
+
+    Examples
+    --------
+    >>> GROUP_NAMES[group_of(14)]
+    'other'
+    """
+    if label not in _GROUPS:
+        raise ConfigError(f"group_of: class {label}; give one of 0 to {NUM_CLASSES - 1}")
+    return _GROUPS[label]

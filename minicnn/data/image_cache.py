@@ -10,9 +10,9 @@ import logging
 import os
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -20,7 +20,9 @@ from minicnn._reading import open_regular, shown
 from minicnn.data.sign_table import SignTable
 from minicnn.errors import DataError
 
-__all__ = ["CacheSetting", "cache_folder", "cached"]
+__all__ = ["CacheSetting", "Form", "cache_folder", "cached", "kept", "pairs", "strings"]
+
+Kept = TypeVar("Kept")
 
 CacheSetting = bool | str | Path | None
 """True: the usual folder; a path: that folder; False or None: keep nothing."""
@@ -50,13 +52,49 @@ def cache_folder() -> Path:
     return Path(base) / "minicnn"
 
 
+class Form(NamedTuple, Generic[Kept]):
+    """How something becomes the columns of a file and comes back from them.
+
+    Parameters
+    ----------
+    kinds : dict of str to (dtype, int)
+        The columns' names, types and numbers of axes.
+    pack : callable
+        Gives the columns, and what else there is to tell as JSON knows it: a dict without "key".
+    unpack : callable
+        Takes both; raises whatever it likes if they make no sense.
+    """
+
+    kinds: Mapping[str, tuple[type, int]]
+    pack: Callable[[Kept], tuple[dict[str, np.ndarray], dict[str, Any]]]
+    unpack: Callable[[dict[str, np.ndarray], dict[str, Any]], Kept]
+
+
 def cached(
     setting: CacheSetting, stem: str, key: object, make: Callable[[], SignTable]
 ) -> SignTable:
-    """Return a table from the cache, or make it and keep it there.
+    """Return a table of signs from the cache, or make it and keep it there; see `kept`.
 
-    A broken file is never used and never fatal: it is logged and made again. If the
-    table cannot be kept (a full disk, a folder without write permission), that is
+    Parameters
+    ----------
+    setting, stem, key, make
+        As `kept` takes them.
+
+    Returns
+    -------
+    SignTable
+        The table.
+    """
+    return kept(setting, stem, key, make, _SIGNS)
+
+
+def kept(
+    setting: CacheSetting, stem: str, key: object, make: Callable[[], Kept], form: Form[Kept]
+) -> Kept:
+    """Return something from the cache, or make it and keep it there.
+
+    A broken file is never used and never fatal: it is logged and made again. If it
+    cannot be kept (a full disk, a folder without write permission), that is
     logged and the run goes on.
 
     Parameters
@@ -66,31 +104,33 @@ def cached(
     stem : str
         The beginning of the file's name, for people who tidy up.
     key : object
-        Everything the table depends on; its repr names the file.
+        Everything it depends on; its repr names the file.
     make : callable
-        Makes the table.
+        Makes it.
+    form : Form
+        How it is written and read.
 
     Returns
     -------
-    SignTable
-        The table.
+    object
+        What `make` returns, or returned before.
     """
     if setting is None or setting is False:
         return make()
     folder = cache_folder() if setting is True else Path(setting).expanduser()
     digest = hashlib.sha256(repr((FORMAT, key)).encode()).hexdigest()
     path = folder / f"{stem}-{digest[:20]}.npz"
-    table = _load(path, digest)
-    if table is None:
-        table = make()
-        _store(path, table, digest)
-    return table
+    found = _load(path, digest, form)
+    if found is None:
+        found = make()
+        _store(path, digest, *form.pack(found))
+    return found
 
 
-def _load(path: Path, digest: str) -> SignTable | None:
+def _load(path: Path, digest: str, form: Form[Kept]) -> Kept | None:
     try:
         with open(open_regular(path), "rb") as file:
-            return _read(file, digest)
+            return form.unpack(*_read(file, digest, form.kinds))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except Exception as error:  # whatever is wrong with it: it can be made again
@@ -99,45 +139,38 @@ def _load(path: Path, digest: str) -> SignTable | None:
     return None
 
 
-def _read(file: BinaryIO, digest: str) -> SignTable:
-    """Return the table, whose file is trusted in nothing; zip's checksums find flipped bits."""
+def _read(
+    file: BinaryIO, digest: str, kinds: Mapping[str, tuple[type, int]]
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return what the file holds; it is trusted in nothing. Zip's checksums find flipped bits."""
     size = os.fstat(file.fileno()).st_size
     with zipfile.ZipFile(file) as members:
         infos = members.infolist()
-        if len(infos) > 4 or any(i.compress_type or i.file_size > size for i in infos):
+        if len(infos) > len(kinds) + 1 or any(i.compress_type or i.file_size > size for i in infos):
             raise DataError("it is not as it was written")
     file.seek(0)
-    with np.load(file, allow_pickle=False) as columns:
-        text = json.loads(bytes(columns["text"]))
-        if text["key"] != digest:
+    with np.load(file, allow_pickle=False) as arrays:
+        text = json.loads(bytes(arrays["text"]))
+        if text.pop("key") != digest:
             raise DataError("it is of other images")
-        skipped = [(name, reason) for name, reason in text["skipped"]]
-        strings = [*text["names"], text["source"], *text["notes"], *itertools.chain(*skipped)]
-        if not all(isinstance(string, str) for string in strings):
-            raise DataError("its names are no strings")
-        table = SignTable(
-            columns["images"],
-            columns["labels"],
-            columns["tracks"],
-            tuple(text["names"]),
-            text["source"],
-            tuple(skipped),
-            tuple(text["notes"]),
-        )
-    kinds = [(c.dtype, c.ndim) for c in (table.images, table.labels, table.tracks)]
-    if kinds != [(np.uint8, 4), (np.int64, 1), (np.int64, 1)]:
-        raise DataError(f"its columns are of the wrong kinds {kinds}")
-    table.per_class_counts()  # refuses labels that do not exist
-    return table
+        columns = {name: arrays[name] for name in kinds}
+    found = {name: (c.dtype, c.ndim) for name, c in columns.items()}
+    if found != {name: (np.dtype(kind), axes) for name, (kind, axes) in kinds.items()}:
+        raise DataError(f"its columns are of the wrong kinds {found}")
+    return columns, text
 
 
-def _store(path: Path, table: SignTable, digest: str) -> None:
+def _store(
+    path: Path, digest: str, columns: Mapping[str, np.ndarray], text: Mapping[str, Any]
+) -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}-{next(_numbers)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path.parent)
         with open(temporary, "xb") as file:
-            _write(file, table, digest)
+            told = json.dumps({"key": digest, **text}).encode()
+            everything: Any = {**columns, "text": np.frombuffer(told, np.uint8)}
+            np.savez(file, **everything)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -153,26 +186,81 @@ def _store(path: Path, table: SignTable, digest: str) -> None:
         )
 
 
-def _write(file: BinaryIO, table: SignTable, digest: str) -> None:
-    text = {
-        "key": digest,
-        "names": table.names,
-        "source": table.source,
-        "skipped": table.skipped,
-        "notes": table.notes,
-    }
-    np.savez(
-        file,
-        images=table.images,
-        labels=table.labels,
-        tracks=table.tracks,
-        text=np.frombuffer(json.dumps(text).encode(), np.uint8),
-    )
-
-
 def _sweep(folder: Path) -> None:
     """Delete what killed runs have left half written; a clock may have been set back since."""
     for old in folder.glob("*.npz.*.tmp"):
         with contextlib.suppress(OSError):
             if abs(time.time() - old.stat().st_mtime) > _STALE_SECONDS:
                 old.unlink()
+
+
+def _packed(table: SignTable) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    columns = {"images": table.images, "labels": table.labels, "tracks": table.tracks}
+    text = {
+        "names": table.names,
+        "source": table.source,
+        "skipped": table.skipped,
+        "notes": table.notes,
+    }
+    return columns, text
+
+
+def _unpacked(columns: dict[str, np.ndarray], text: dict[str, Any]) -> SignTable:
+    skipped = pairs(text["skipped"])
+    names, notes = strings(text["names"]), strings(text["notes"])
+    (source,) = strings([text["source"]])
+    table = SignTable(**columns, names=names, source=source, skipped=skipped, notes=notes)
+    table.per_class_counts()  # refuses labels that do not exist
+    return table
+
+
+def strings(found: Any) -> tuple[str, ...]:
+    """Return a tuple of strings that was kept.
+
+    Parameters
+    ----------
+    found : object
+        What a file holds in its place.
+
+    Returns
+    -------
+    tuple of str
+        The same.
+
+    Raises
+    ------
+    DataError
+        If it is anything else.
+    """
+    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+        raise DataError("its names are no strings")
+    return tuple(found)
+
+
+def pairs(found: Any) -> tuple[tuple[str, str], ...]:
+    """Return pairs of strings that were kept.
+
+    Parameters
+    ----------
+    found : object
+        What a file holds in their place.
+
+    Returns
+    -------
+    tuple of (str, str)
+        The same.
+
+    Raises
+    ------
+    DataError
+        If it is anything else.
+    """
+    both = [strings(pair) for pair in found]
+    if any(len(pair) != 2 for pair in both):
+        raise DataError("its pairs are no pairs")
+    return tuple((name, reason) for name, reason in both)
+
+
+_SIGNS = Form(
+    {"images": (np.uint8, 4), "labels": (np.int64, 1), "tracks": (np.int64, 1)}, _packed, _unpacked
+)

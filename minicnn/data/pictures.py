@@ -15,7 +15,7 @@ import os
 import re
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ from minicnn.errors import DataError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["KINDS", "decode", "read_picture", "to_rgb"]
+__all__ = ["KINDS", "decode", "picture_size", "read_photograph", "read_picture", "to_rgb"]
 
 KINDS = {
     "PNG": b"\x89PNG\r\n\x1a\n",
@@ -80,13 +80,38 @@ def read_picture(path: str | Path, size: int) -> np.ndarray:
     """
     from PIL.Image import Resampling
 
+    image = _read_alone(path)
+    return np.asarray(image.resize((size, size), Resampling.BILINEAR))
+
+
+def read_photograph(path: str | Path) -> np.ndarray:
+    """Read a picture from a file as it is: PNG, JPEG, PPM, BMP, GIF (its start) or WebP.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file. A photograph is set upright.
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W, 3)
+        RGB.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or it is no picture; the message names it.
+    """
+    return np.asarray(_read_alone(path))
+
+
+def _read_alone(path: str | Path) -> Image:
     try:
         with explained():
             data = read_regular(path, MOST_BYTES_ALONE)
-        image = decode(data, MOST_PIXELS_ALONE, upright=True)
+        return decode(data, MOST_PIXELS_ALONE, upright=True)
     except DataError as error:
         raise DataError(f"{shown(path)}: {error}") from error
-    return np.asarray(image.resize((size, size), Resampling.BILINEAR))
 
 
 def decode(data: bytes, most_pixels: int = MOST_PIXELS, upright: bool = False) -> Image:
@@ -111,12 +136,7 @@ def decode(data: bytes, most_pixels: int = MOST_PIXELS, upright: bool = False) -
     DataError
         If it is none, is broken or is larger; the caller names the file.
     """
-    if not data:
-        raise DataError("is an empty file")
-    kind = next((kind for kind, start in KINDS.items() if data.startswith(start)), None)
-    if kind is None:
-        raise DataError(f"is not an image ({', '.join(KINDS)}); it begins with {data[:12]!r}")
-    try:
+    with _blamed(data) as kind:
         # GIF and WebP take memory before they tell their size
         with _turn if kind in ("GIF", "WebP") else _FREE:
             opened, exif = _opened(kind, data, most_pixels)
@@ -126,6 +146,45 @@ def decode(data: bytes, most_pixels: int = MOST_PIXELS, upright: bool = False) -
         with _turn if width * height > _LARGE else _FREE:
             image = to_rgb(opened)
             return _upright(image, exif or opened.info.get("exif")) if upright else image
+
+
+def picture_size(data: bytes, most_pixels: int = MOST_PIXELS) -> tuple[int, int]:
+    """Read how large a picture is, as stored, without decoding it.
+
+    Parameters
+    ----------
+    data : bytes
+        A file's content.
+    most_pixels : int
+        The most pixels that are accepted.
+
+    Returns
+    -------
+    (int, int)
+        Height and width.
+
+    Raises
+    ------
+    DataError
+        If its beginning is that of no picture or it is larger; the caller names the file.
+    """
+    with _blamed(data) as kind, _turn if kind in ("GIF", "WebP") else _FREE:
+        opened, _ = _opened(kind, data, most_pixels)
+        width, height = opened.size
+        _check_pixels(width, height, most_pixels)
+        return height, width
+
+
+@contextlib.contextmanager
+def _blamed(data: bytes) -> Iterator[str]:
+    """Tell the kind of a picture; what goes wrong with it becomes a DataError."""
+    if not data:
+        raise DataError("is an empty file")
+    kind = next((kind for kind, start in KINDS.items() if data.startswith(start)), None)
+    if kind is None:
+        raise DataError(f"is not an image ({', '.join(KINDS)}); it begins with {data[:12]!r}")
+    try:
+        yield kind
     except DataError:
         raise
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, ...
