@@ -28,7 +28,7 @@ from .activation import (
     softplus_grad,
     softsign,
 )
-from .augmentation import standardize, warp_affine
+from .augmentation import remap, remap_nearest, standardize, warp_affine
 from .block import (
     conv_act,
     conv_block_grad,
@@ -76,6 +76,7 @@ from .regions import (
     roi_take_winners,
 )
 from .resize import sample_axis, spread_axis
+from .segmentation import merge_regions, region_histograms, segment
 from .softmax import (
     cross_entropy_grad,
     log_softmax,
@@ -92,13 +93,14 @@ __all__ = [
     "gelu", "gelu_grad", "gelu_tanh", "gelu_tanh_grad", "hard_swish", "hard_swish_grad",
     "hard_tanh", "hard_tanh_grad", "im2col", "iou_matrix", "leaky_relu", "leaky_relu_grad",
     "log_softmax", "log_softmax_grad", "lp_pool", "lp_take", "lp_unpool", "matmul", "max_pool",
-    "max_unpool", "mish", "mish_grad", "moments", "move_averages", "nms", "normalize",
-    "normalize_act", "normalize_act_sums", "normalize_coefficients", "normalize_grad_x",
-    "normalize_rows", "normalize_rows_grad", "normalize_slopes", "normalize_sums", "philox_words",
-    "prelu", "prelu_grad", "prepare_conv_act", "relu", "relu_grad", "roi_max_pool",
-    "roi_max_unpool", "roi_sample", "roi_spread", "roi_take_winners", "sample_axis", "sgd_update",
-    "sigmoid", "sigmoid_grad", "silu", "silu_grad", "softmax", "softmax_cross_entropy",
-    "softmax_grad", "softplus", "softplus_grad", "softsign", "spread_axis", "standardize",
-    "sum_channels", "sum_over", "sum_pool", "sum_unpool", "sums_of_squares", "take_winners",
-    "warp_affine",
+    "max_unpool", "merge_regions", "mish", "mish_grad", "moments", "move_averages", "nms",
+    "normalize", "normalize_act", "normalize_act_sums", "normalize_coefficients",
+    "normalize_grad_x", "normalize_rows", "normalize_rows_grad", "normalize_slopes",
+    "normalize_sums", "philox_words", "prelu", "prelu_grad", "prepare_conv_act",
+    "region_histograms", "relu", "relu_grad", "remap", "remap_nearest", "roi_max_pool",
+    "roi_max_unpool", "roi_sample", "roi_spread", "roi_take_winners", "sample_axis", "segment",
+    "sgd_update", "sigmoid", "sigmoid_grad", "silu", "silu_grad", "softmax",
+    "softmax_cross_entropy", "softmax_grad", "softplus", "softplus_grad", "softsign", "spread_axis",
+    "standardize", "sum_channels", "sum_over", "sum_pool", "sum_unpool", "sums_of_squares",
+    "take_winners", "warp_affine",
 ]  # fmt: skip

@@ -35,6 +35,87 @@ def standardize(images, softening):
     return out
 
 
+def remap(image, places, fill):
+    """image uint8 (H, W, 3), places float32 (2, OH, OW) of (y, x) -> uint8 (OH, OW, 3).
+
+    Output pixel (i, j) shows the image at places[:, i, j], bilinearly; the middle of its first
+    pixel is (0.5, 0.5). Beyond its borders is fill, three numbers.
+    """
+    out = np.empty((*places.shape[1:], 3), np.uint8)
+    # Numba would compile anew for arrays that cannot be written to
+    given = np.require(image, None, "CW"), np.require(places, np.float32, "CW")
+    _remap(*given, np.array(fill, np.uint8), out)
+    return out
+
+
+def remap_nearest(mask, places, fill):
+    """mask uint8 (H, W), places float32 (2, OH, OW) of (y, x) -> uint8 (OH, OW).
+
+    As remap, but the nearest pixel is taken; fill is a number.
+    """
+    out = np.empty(places.shape[1:], np.uint8)
+    given = np.require(mask, None, "CW"), np.require(places, np.float32, "CW")
+    _remap_nearest(*given, np.uint8(fill), out)
+    return out
+
+
+@njit
+def _remap(image, places, fill, out):
+    """Row by row: first, in vectors, where the pixels are and their shares, then the pixels."""
+    height, width, _ = image.shape
+    pixels, columns = image.reshape(-1), out.shape[1]
+    at, shares = np.empty(columns, np.int32), np.empty((2, columns), np.float32)
+    down, right = np.empty(columns, np.int32), np.empty(columns, np.int32)
+    half = np.float32(0.5)
+    for i in range(len(out)):
+        _neighbours(height, width, places[0, i], places[1, i], at, down, right, shares)
+        row = out[i].reshape(-1)
+        for j in range(columns):
+            if at[j] < 0:
+                for c in range(3):
+                    row[3 * j + c] = fill[c]
+                continue
+            p00, p01 = np.int64(at[j]), np.int64(at[j]) + right[j]
+            p10, p11 = p00 + down[j], p01 + down[j]
+            fy, fx = shares[0, j], shares[1, j]
+            for c in range(3):
+                a, b = np.float32(pixels[p00 + c]), np.float32(pixels[p01 + c])
+                top = a + fx * (b - a)
+                a, b = np.float32(pixels[p10 + c]), np.float32(pixels[p11 + c])
+                bottom = a + fx * (b - a)
+                row[3 * j + c] = np.uint8(np.int32(top + fy * (bottom - top) + half))
+
+
+@njit
+def _neighbours(height, width, ys, xs, at, down, right, shares):
+    """Find the number of the first neighbour of each place, -1 outside, and how far the others are.
+
+    At the border there is no other one: the distance is 0.
+    """
+    half, zero = np.float32(0.5), np.float32(0)
+    last_y, last_x = np.float32(height - 1), np.float32(width - 1)
+    pitch = np.int32(3 * width)
+    for j in range(len(at)):
+        y, x = ys[j], xs[j]
+        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+        sy, sx = min(max(y - half, zero), last_y), min(max(x - half, zero), last_x)
+        y0, x0 = np.int32(sy), np.int32(sx)
+        shares[0, j], shares[1, j] = sy - np.float32(y0), sx - np.float32(x0)
+        down[j] = pitch if y0 < height - 1 else 0
+        right[j] = 3 if x0 < width - 1 else 0
+        at[j] = y0 * pitch + x0 * np.int32(3) if inside else -1
+
+
+@njit
+def _remap_nearest(mask, places, fill, out):
+    height, width = mask.shape
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            y, x = places[0, i, j], places[1, i, j]
+            inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+            out[i, j] = mask[np.int32(y), np.int32(x)] if inside else fill
+
+
 @njit
 def _warp_affine(images, matrices, gains, offsets, out):
     """Image by image: where each pixel comes from, for all of them, then the pixels themselves."""

@@ -14,7 +14,8 @@ All compute the same bits each time: sums are taken in pieces chosen by the shap
 order, and nothing is added up by atomic operations on floats.  (Matrix products outside of a
 capture are cuBLAS's, which promises that for one version, one kind of card and one stream.)
 Memory is channels-last, so that neighbouring threads are neighbouring channels.  No launcher waits
-for the device, so a whole training step can be captured as a CUDA graph (kernels/capturing.py).
+for the device, so a whole training step can be captured as a CUDA graph (kernels/capturing.py);
+but for those of segmentation.py, which hand their work to the host and have no place in a step.
 
 _launch.py gets from a name to a running kernel.  Without a GPU, kernels/cuda_host runs the very
 same files on the CPU.
@@ -48,7 +49,7 @@ from .activation import (
     softplus_grad,
     softsign,
 )
-from .augmentation import standardize, warp_affine
+from .augmentation import remap, remap_nearest, standardize, warp_affine
 from .block import (
     conv_act,
     conv_block_grad,
@@ -96,6 +97,7 @@ from .regions import (
     roi_take_winners,
 )
 from .resize import sample_axis, spread_axis
+from .segmentation import merge_regions, region_histograms, segment
 from .softmax import (
     cross_entropy_grad,
     log_softmax,
@@ -112,13 +114,14 @@ __all__ = [
     "gelu", "gelu_grad", "gelu_tanh", "gelu_tanh_grad", "hard_swish", "hard_swish_grad",
     "hard_tanh", "hard_tanh_grad", "im2col", "iou_matrix", "leaky_relu", "leaky_relu_grad",
     "log_softmax", "log_softmax_grad", "lp_pool", "lp_take", "lp_unpool", "matmul", "max_pool",
-    "max_unpool", "mish", "mish_grad", "moments", "move_averages", "nms", "normalize",
-    "normalize_act", "normalize_act_sums", "normalize_coefficients", "normalize_grad_x",
-    "normalize_rows", "normalize_rows_grad", "normalize_slopes", "normalize_sums", "philox_words",
-    "prelu", "prelu_grad", "prepare_conv_act", "relu", "relu_grad", "roi_max_pool",
-    "roi_max_unpool", "roi_sample", "roi_spread", "roi_take_winners", "sample_axis", "sgd_update",
-    "sigmoid", "sigmoid_grad", "silu", "silu_grad", "softmax", "softmax_cross_entropy",
-    "softmax_grad", "softplus", "softplus_grad", "softsign", "spread_axis", "standardize",
-    "sum_channels", "sum_over", "sum_pool", "sum_unpool", "sums_of_squares", "take_winners",
-    "warp_affine",
+    "max_unpool", "merge_regions", "mish", "mish_grad", "moments", "move_averages", "nms",
+    "normalize", "normalize_act", "normalize_act_sums", "normalize_coefficients",
+    "normalize_grad_x", "normalize_rows", "normalize_rows_grad", "normalize_slopes",
+    "normalize_sums", "philox_words", "prelu", "prelu_grad", "prepare_conv_act",
+    "region_histograms", "relu", "relu_grad", "remap", "remap_nearest", "roi_max_pool",
+    "roi_max_unpool", "roi_sample", "roi_spread", "roi_take_winners", "sample_axis", "segment",
+    "sgd_update", "sigmoid", "sigmoid_grad", "silu", "silu_grad", "softmax",
+    "softmax_cross_entropy", "softmax_grad", "softplus", "softplus_grad", "softsign", "spread_axis",
+    "standardize", "sum_channels", "sum_over", "sum_pool", "sum_unpool", "sums_of_squares",
+    "take_winners", "warp_affine",
 ]  # fmt: skip

@@ -37,6 +37,51 @@ extern "C" __global__ void warp_affine(const unsigned char* __restrict__ images,
   }
 }
 
+// Whether a place is in an image of this size; NaN is not.
+__device__ __forceinline__ bool within(float y, float x, Index height, Index width) {
+  return y >= 0 && y < height && x >= 0 && x < width;
+}
+
+// image (H, W, 3), places (2, count) of y and x, fill (3,) -> out (count, 3).
+// Bilinear; the middle of the first pixel is (0.5, 0.5), and beyond the borders is fill.
+extern "C" __global__ void remap(const unsigned char* __restrict__ image,
+                                 const float* __restrict__ places,
+                                 const unsigned char* __restrict__ fill,
+                                 unsigned char* __restrict__ out, Index count, Index height,
+                                 Index width) {
+  for (Index number = first_index(); number < count; number += index_step()) {
+    const float y = places[number], x = places[count + number];
+    if (!within(y, x, height, width)) {
+      for (int c = 0; c < 3; ++c) out[3 * number + c] = fill[c];
+      continue;
+    }
+    const float sy = fminf(fmaxf(y - 0.5f, 0.0f), (float)(height - 1));
+    const float sx = fminf(fmaxf(x - 0.5f, 0.0f), (float)(width - 1));
+    const int y0 = (int)sy, x0 = (int)sx;
+    const int y1 = y0 + 1 < height ? y0 + 1 : y0, x1 = x0 + 1 < width ? x0 + 1 : x0;
+    const float fy = sy - y0, fx = sx - x0;
+    const unsigned char* above = image + 3 * width * y0;
+    const unsigned char* below = image + 3 * width * y1;
+    for (int c = 0; c < 3; ++c) {
+      const float a = above[3 * x0 + c], b = below[3 * x0 + c];
+      const float top = a + fx * (above[3 * x1 + c] - a);
+      const float bottom = b + fx * (below[3 * x1 + c] - b);
+      out[3 * number + c] = (unsigned char)(top + fy * (bottom - top) + 0.5f);
+    }
+  }
+}
+
+// mask (H, W), places (2, count) of y and x -> out (count,), the nearest pixels.
+extern "C" __global__ void remap_nearest(const unsigned char* __restrict__ mask,
+                                         const float* __restrict__ places,
+                                         unsigned char* __restrict__ out, Index fill, Index count,
+                                         Index height, Index width) {
+  for (Index number = first_index(); number < count; number += index_step()) {
+    const float y = places[number], x = places[count + number];
+    out[number] = within(y, x, height, width) ? mask[(int)y * width + (int)x] : (unsigned char)fill;
+  }
+}
+
 // images (N, size) -> out: minus the mean of each, divided by its standard deviation + softening.
 // A block takes an image.  Sums are double: the numbers may all lie far from 0.
 extern "C" __global__ void standardize(const float* __restrict__ images, float* __restrict__ out,

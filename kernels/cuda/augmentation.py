@@ -38,6 +38,30 @@ def standardize(images, softening):
     return out
 
 
+def remap(image, places, fill):
+    """image uint8 (H, W, 3), places float32 (2, OH, OW) of (y, x) -> uint8 (OH, OW, 3).
+
+    Output pixel (i, j) shows the image at places[:, i, j], bilinearly; the middle of its first
+    pixel is (0.5, 0.5). Beyond its borders is fill, three numbers.
+    """
+    out, size = cupy.empty((*places.shape[1:], 3), np.uint8), image.shape[:2]
+    colour = _launch.table(fill, np.uint8)
+    given = cupy.ascontiguousarray(image), _single(places), colour, out
+    _launch.flat("augmentation", "remap", out.size // 3, *given, out.size // 3, *size)
+    return out
+
+
+def remap_nearest(mask, places, fill):
+    """mask uint8 (H, W), places float32 (2, OH, OW) of (y, x) -> uint8 (OH, OW).
+
+    As remap, but the nearest pixel is taken; fill is a number.
+    """
+    out = cupy.empty(places.shape[1:], np.uint8)
+    given = cupy.ascontiguousarray(mask), _single(places), out, int(fill)
+    _launch.flat("augmentation", "remap_nearest", out.size, *given, out.size, *mask.shape)
+    return out
+
+
 def _single(a):
     """Return an array of the host or the device as float32 on the device."""
     return cupy.ascontiguousarray(cupy.asarray(a, np.float32))

@@ -39,6 +39,46 @@ def standardize(images, softening):
     return ((images - mean) / (spread + softening)).astype(np.float32)
 
 
+def remap(image, places, fill):
+    """image uint8 (H, W, 3), places float32 (2, OH, OW) of (y, x) -> uint8 (OH, OW, 3).
+
+    Output pixel (i, j) shows the image at places[:, i, j], bilinearly; the middle of its first
+    pixel is (0.5, 0.5). Beyond its borders is fill, three numbers.
+    """
+    height, width, _ = image.shape
+    out = np.empty((*places.shape[1:], 3), np.uint8)
+    out[:] = np.array(fill, np.uint8)
+    inside = _inside(places, height, width)
+    y, x = places[:, inside] - np.float32(0.5)
+    y, x = np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
+    y0, x0 = y.astype(np.int64), x.astype(np.int64)
+    y1, x1 = np.minimum(y0 + 1, height - 1), np.minimum(x0 + 1, width - 1)
+    fy, fx = (y - y0)[:, None], (x - x0)[:, None]
+    pixels = image.astype(np.float32)
+    top = pixels[y0, x0] + fx * (pixels[y0, x1] - pixels[y0, x0])
+    bottom = pixels[y1, x0] + fx * (pixels[y1, x1] - pixels[y1, x0])
+    out[inside] = (top + fy * (bottom - top) + np.float32(0.5)).astype(np.uint8)
+    return out
+
+
+def remap_nearest(mask, places, fill):
+    """mask uint8 (H, W), places float32 (2, OH, OW) of (y, x) -> uint8 (OH, OW).
+
+    As remap, but the nearest pixel is taken; fill is a number.
+    """
+    out = np.full(places.shape[1:], fill, np.uint8)
+    inside = _inside(places, *mask.shape)
+    y, x = places[:, inside].astype(np.int64)
+    out[inside] = mask[y, x]
+    return out
+
+
+def _inside(places, height, width):
+    """Tell which places are in an image of this size; not those that are NaN."""
+    y, x = places
+    return (y >= 0) & (y < height) & (x >= 0) & (x < width)
+
+
 def _reflected(at, length):
     """Fold coordinates back into 0 ... length - 1, as a mirror at each border would."""
     last = np.float32(length - 1)

@@ -1,7 +1,8 @@
 """Random views of photographs, and the form in which a network gets them.
 
 A sign turned by ten degrees, nearer, in shade, is the same sign; mirrored it may
-be another one (keep left, keep right), so nothing here mirrors.
+be another one (keep left, keep right), so nothing here mirrors. This is for batches of small
+pictures of one thing each; pictures with boxes or masks, and other changes: `minicnn.data.augment`.
 """
 
 from __future__ import annotations

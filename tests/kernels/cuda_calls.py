@@ -84,6 +84,14 @@ def _regions(n: Numbers) -> tuple[np.ndarray, tuple[np.ndarray, ...], tuple[np.n
     return images, (rows, rows + n.below(4, 4, 3)), (columns, columns + n.below(4, 4, 2))
 
 
+def _neighbours(n: Numbers) -> tuple[np.ndarray, ...]:
+    """Six regions of 7 pixels in a row: boxes, sizes, histograms of colours and textures, pairs."""
+    row = np.arange(6, dtype=np.int32)
+    boxes = np.stack([row, 0 * row, row + 1, 0 * row + 7], axis=1)
+    histograms = (n.below(9, 6, k, dtype=np.int32) for k in (4, 5))
+    return boxes, 0 * row + 7, *histograms, np.stack([row[:-1], row[1:]], axis=1)
+
+
 def _samples(n: Numbers) -> tuple[np.ndarray, tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
     images = n.below(IMAGE[0], 4)
     rows = n.below(4, 4, 3), n.positive(4, 3, 2, dtype=np.float64)
@@ -179,6 +187,7 @@ CALLS: dict[str, Callable[[Numbers], Arguments]] = {
     "matmul": lambda n: _plain(n(7, 5), n(5, 9)),
     "max_pool": lambda n: _plain(n(*IMAGE), SPANS),
     "max_unpool": lambda n: _plain(n(*IMAGE[:2], *POOLED), _winners(n), IMAGE, SPANS),
+    "merge_regions": lambda n: _plain(*_neighbours(n), 42, (1, 1, 1, 1)),
     "mish": lambda n: _plain(n(*IMAGE)),
     "mish_grad": lambda n: _plain(n(*IMAGE), n(*IMAGE)),
     "moments": lambda n: _plain(n(*IMAGE), False),
@@ -210,14 +219,24 @@ CALLS: dict[str, Callable[[Numbers], Arguments]] = {
     "prelu": lambda n: _plain(n(*IMAGE), n(5)),
     "prelu_grad": lambda n: _plain(n(*IMAGE), n(*IMAGE), n(5)),
     "prepare_conv_act": _block,
+    "region_histograms": lambda n: _plain(
+        n.below(4, 6, 7, dtype=np.int32), n.below(5, 6, 7, 3, dtype=np.uint8), 4, 5
+    ),
     "relu": lambda n: _plain(n(*IMAGE)),
     "relu_grad": lambda n: _plain(n(*IMAGE), n(*IMAGE)),
+    "remap": lambda n: _plain(
+        n.below(256, 6, 7, 3, dtype=np.uint8), 4 + 4 * n(2, 5, 4, dtype=np.float32), (1, 2, 3)
+    ),
+    "remap_nearest": lambda n: _plain(
+        n.below(256, 6, 7, dtype=np.uint8), 4 + 4 * n(2, 5, 4, dtype=np.float32), 9
+    ),
     "roi_max_pool": lambda n: _plain(n(*IMAGE), *_regions(n)),
     "roi_max_unpool": lambda n: _plain(n(4, 5, 3, 2), *_region_maxima(n), IMAGE),
     "roi_sample": lambda n: _plain(n(*IMAGE), *_samples(n)),
     "roi_spread": lambda n: _plain(n(4, 5, 3, 2), *_samples(n), IMAGE),
     "roi_take_winners": lambda n: _plain(n(*IMAGE), *_region_winners(n)),
     "sample_axis": lambda n: _plain(n(*IMAGE), 2, *_axis_table(n)),
+    "segment": lambda n: _plain(200 * n.positive(6, 7, 3, dtype=np.float32), (5.0, 300.0), 2),
     "sgd_update": lambda n: _plain(*_parameters(n, 3), **_SGD),
     "sigmoid": lambda n: _plain(n(*IMAGE)),
     "sigmoid_grad": lambda n: _plain(n(*IMAGE), n(*IMAGE)),

@@ -41,6 +41,21 @@ def test_no_pixel_outside_is_read_if_a_matrix_is_nan(cuda):
     np.testing.assert_allclose(cuda.warp_affine(there(images), nothing, one, none).get(), 1)
 
 
+@pytest.mark.parametrize("shape", [(5, 7), (1, 1), (9, 1), (40, 40)])
+def test_looked_up_elsewhere(shape, cuda):
+    random = np.random.default_rng(0)
+    image = random.integers(0, 256, (*shape, 3)).astype(np.uint8)
+    places = random.uniform(-0.3, 1.3, (2, 8, 6)) * np.array(shape)[:, None, None]
+    places[:, 0, 0], places[0, 1, 1] = np.nan, np.inf
+    places[:, 2, 0], places[:, 2, 1] = 0, shape  # on the borders: the first is in, the last out
+    places = places.astype(np.float32)
+    for where in (places, there(places)):
+        got = cuda.remap(there(image), where, (1, 2, 3)).get().astype(int)
+        assert abs(got - plain.remap(image, places, (1, 2, 3))).max() <= 1  # rounded
+        nearest = cuda.remap_nearest(there(image[..., 0].copy()), where, 7).get()
+        np.testing.assert_array_equal(nearest, plain.remap_nearest(image[..., 0], places, 7))
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_standardized(shape, cuda):
     images = (1000 + np.random.default_rng(0).random(shape)).astype(np.float32)  # far from 0
