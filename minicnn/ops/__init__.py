@@ -92,8 +92,14 @@ from minicnn.ops.adaptive_pooling import (
 )
 from minicnn.ops.anchors import anchor_boxes, match_boxes
 from minicnn.ops.average_pooling import avg_pool1d, avg_pool2d, avg_pool3d
-from minicnn.ops.box_coding import clip_boxes, decode_boxes, encode_boxes
-from minicnn.ops.boxes import box_area, intersection_matrix, iou_matrix
+from minicnn.ops.box_coding import (
+    clip_boxes,
+    decode_boxes,
+    decode_distances,
+    encode_boxes,
+    encode_distances,
+)
+from minicnn.ops.boxes import box_area, giou_matrix, intersection_matrix, iou_matrix
 from minicnn.ops.columns import col2im, im2col
 from minicnn.ops.convolution import conv1d, conv2d, conv3d
 from minicnn.ops.dense import dense, flatten
@@ -189,14 +195,15 @@ __all__ = [
     "batch_norm_inference", "batched_nms", "binary_hinge_loss", "box_area", "broadcast_to", "ceil",
     "celu", "clip", "clip_boxes", "col2im", "concatenate", "conv1d", "conv2d", "conv3d",
     "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cos", "cosh", "cumprod", "cumsum",
-    "decode_boxes", "dense", "depth_to_space", "diagonal", "dice_loss", "divide", "dropout",
-    "einsum", "elu", "encode_boxes", "erf", "exp", "expand_dims", "expm1", "flatten", "flip",
-    "floor", "floor_divide", "fmod", "gather", "gather_nd", "gelu", "global_avg_pool1d",
-    "global_avg_pool2d", "global_avg_pool3d", "global_lp_pool1d", "global_lp_pool2d",
-    "global_lp_pool3d", "global_max_pool1d", "global_max_pool2d", "global_max_pool3d", "group_norm",
-    "hard_sigmoid", "hard_swish", "hard_tanh", "hardmax", "hinge_loss", "huber_loss", "im2col",
-    "instance_norm", "intersection_matrix", "iou_loss", "iou_matrix", "kl_divergence", "l1_loss",
-    "l2_loss", "l2_normalize", "layer_norm", "leaky_relu", "local_response_norm", "log", "log1p",
+    "decode_boxes", "decode_distances", "dense", "depth_to_space", "diagonal", "dice_loss",
+    "divide", "dropout", "einsum", "elu", "encode_boxes", "encode_distances", "erf", "exp",
+    "expand_dims", "expm1", "flatten", "flip", "floor", "floor_divide", "fmod", "gather",
+    "gather_nd", "gelu", "giou_matrix", "global_avg_pool1d", "global_avg_pool2d",
+    "global_avg_pool3d", "global_lp_pool1d", "global_lp_pool2d", "global_lp_pool3d",
+    "global_max_pool1d", "global_max_pool2d", "global_max_pool3d", "group_norm", "hard_sigmoid",
+    "hard_swish", "hard_tanh", "hardmax", "hinge_loss", "huber_loss", "im2col", "instance_norm",
+    "intersection_matrix", "iou_loss", "iou_matrix", "kl_divergence", "l1_loss", "l2_loss",
+    "l2_normalize", "layer_norm", "leaky_relu", "local_response_norm", "log", "log1p",
     "log_sigmoid", "log_softmax", "logsumexp", "lp_pool1d", "lp_pool2d", "lp_pool3d", "match_boxes",
     "matmul", "max", "max_pool1d", "max_pool2d", "max_pool3d", "max_pool_windows", "max_unpool1d",
     "max_unpool2d", "max_unpool3d", "maximum", "mean", "min", "minimum", "mish", "mod", "moveaxis",

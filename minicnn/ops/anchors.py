@@ -125,15 +125,20 @@ def match_boxes(
     xp = array_module(a.data)
     if not len(b.data) or not len(a.data):
         return Tensor(xp.full(len(a.data), BACKGROUND, np.int64))
-    share = iou_matrix(a.data, b.data).data  # (A, T)
-    nearest = share.argmax(axis=1)
-    most = share.max(axis=1)
-    matched = xp.where(most >= positive, nearest, IGNORED)
-    matched[(most < negative) | (most == 0)] = BACKGROUND
+    share = iou_matrix(b.data, a.data).data  # (T, A): the long axis is the last, which is fast
+    most = share.max(axis=0)
+    matched = xp.full(len(a.data), BACKGROUND, np.int64)
+    near = xp.flatnonzero(most != 0)  # few of them: the rest overlaps nothing
+    if not len(near):
+        return Tensor(matched)
+    share, most = share[:, near], most[near]
+    own = xp.where(most >= positive, share.argmax(axis=0), IGNORED)
+    own[most < negative] = BACKGROUND
     if best_too:
-        highest = share.max(axis=0)
-        is_best = (share == highest) & (highest > 0)  # (A, T)
+        highest = share.max(axis=1, keepdims=True)
+        is_best = (share == highest) & (highest > 0)  # (T, A)
         # An anchor that is the best of several objects answers for the one it overlaps most.
-        own = xp.where(is_best, share, -1.0).argmax(axis=1)
-        matched = xp.where(is_best.any(axis=1), own, matched)
-    return Tensor(matched.astype(np.int64))
+        best_of = xp.where(is_best, share, -1.0).argmax(axis=0)
+        own = xp.where(is_best.any(axis=0), best_of, own)
+    matched[near] = own
+    return Tensor(matched)

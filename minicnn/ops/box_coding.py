@@ -11,7 +11,13 @@ from minicnn.autograd import Tensor, clip, composed, concatenate, exp, log, stac
 from minicnn.backend import Array, array_module
 from minicnn.errors import ConfigError, DeviceError, ShapeError
 
-__all__ = ["clip_boxes", "decode_boxes", "encode_boxes"]
+__all__ = [
+    "clip_boxes",
+    "decode_boxes",
+    "decode_distances",
+    "encode_boxes",
+    "encode_distances",
+]
 
 FourNumbers = tuple[float, float, float, float]
 # exp(4.1) = 62.5, which makes an anchor of 16 pixels 1000 pixels high: larger steps are cut off,
@@ -110,6 +116,74 @@ def decode_boxes(
 
 
 @composed
+def encode_distances(boxes: Array | Tensor, points: Array | Tensor) -> Tensor:
+    """Tell boxes as the distances of a point to their four sides: up, left, down and right.
+
+    With the point p: ``y = (py - y0, px - x0, y1 - py, x1 - px)``. All four are above 0 if and
+    only if the point lies inside.
+
+    Parameters
+    ----------
+    boxes : Tensor or ndarray, shape (..., 4)
+        (y0, x0, y1, x1) in pixels, half-open.
+    points : Tensor or ndarray, shape (..., 2)
+        The place (y, x) from which each box is seen, in pixels; the middle of pixel (i, j) is
+        (i + 0.5, j + 0.5).
+
+    Returns
+    -------
+    Tensor, shape (..., 4)
+        In pixels; gradients flow to both.
+
+    Raises
+    ------
+    ShapeError
+        If the last axes are not of four and two, or shapes do not broadcast.
+    DeviceError
+        If they are on two devices.
+
+    References
+    ----------
+    Yu et al., "UnitBox: An advanced object detection network", ACM Multimedia 2016, section 2.
+    Tian, Shen, Chen and He, "FCOS: Fully convolutional one-stage object detection", ICCV 2019,
+    equation 1.
+    """
+    op = "encode_distances"
+    b, p = _pair(op, "boxes", boxes, "points", points, 2)
+    return concatenate([p - b[..., :2], b[..., 2:] - p], axis=-1)
+
+
+@composed
+def decode_distances(distances: Array | Tensor, points: Array | Tensor) -> Tensor:
+    """Go from points by distances to boxes, as `encode_distances` tells them.
+
+    With the distances d and the point p: ``y = (py - d0, px - d1, py + d2, px + d3)``.
+
+    Parameters
+    ----------
+    distances : Tensor or ndarray, shape (..., 4)
+        Up, left, down and right, in pixels. Negative ones give a box that the point is not in.
+    points : Tensor or ndarray, shape (..., 2)
+        The place (y, x) from which each was measured, in pixels.
+
+    Returns
+    -------
+    Tensor, shape (..., 4)
+        Boxes (y0, x0, y1, x1) in pixels, half-open; gradients flow to both.
+
+    Raises
+    ------
+    ShapeError
+        If the last axes are not of four and two, or shapes do not broadcast.
+    DeviceError
+        If they are on two devices.
+    """
+    op = "decode_distances"
+    d, p = _pair(op, "distances", distances, "points", points, 2)
+    return concatenate([p - d[..., :2], p + d[..., 2:]], axis=-1)
+
+
+@composed
 def clip_boxes(boxes: Array | Tensor, height: float, width: float) -> Tensor:
     """Cut boxes off at the border of their image: ``y = min(max(boxes, 0), (H, W, H, W))``.
 
@@ -133,22 +207,26 @@ def clip_boxes(boxes: Array | Tensor, height: float, width: float) -> Tensor:
         If height or width is negative.
     """
     op = "clip_boxes"
-    b = _four(op, "boxes", boxes)
+    b = _last_axis(op, "boxes", boxes, 4)
     if not (0 <= height < math.inf and 0 <= width < math.inf):
         raise ConfigError(f"{op}: an image of {height} x {width} pixels has no border; give H, W")
     borders = enumerate((height, width, height, width))
     return stack([clip(b[..., i], low=0, high=border) for i, border in borders], axis=-1)
 
 
-def _pair(op: str, name: str, first: Any, name_of_other: str, other: Any) -> tuple[Tensor, Tensor]:
-    a, b = _floats(_four(op, name, first)), _floats(_four(op, name_of_other, other))
+def _pair(
+    op: str, name: str, first: Any, name_of_other: str, other: Any, width: int = 4
+) -> tuple[Tensor, Tensor]:
+    """Return two arguments (..., 4) and (..., `width`) that broadcast, or refuse them."""
+    a = _floats(_last_axis(op, name, first, 4))
+    b = _floats(_last_axis(op, name_of_other, other, width))
     if a.device != b.device:
         raise DeviceError(
             f"{op}: {name} {a.shape} are on {a.device}, {name_of_other} {b.shape} on {b.device}; "
             "move one with .to(...)"
         )
     try:
-        np.broadcast_shapes(a.shape, b.shape)
+        np.broadcast_shapes(a.shape[:-1], b.shape[:-1])
     except ValueError:
         raise ShapeError(
             f"{op}: {name} {a.shape} and {name_of_other} {b.shape} do not fit; give one for each"
@@ -156,10 +234,10 @@ def _pair(op: str, name: str, first: Any, name_of_other: str, other: Any) -> tup
     return a, b
 
 
-def _four(op: str, name: str, given: Any) -> Tensor:
+def _last_axis(op: str, name: str, given: Any, width: int) -> Tensor:
     t = given if isinstance(given, Tensor) else Tensor(given)
-    if not t.ndim or t.shape[-1] != 4:
-        raise ShapeError(f"{op}: {name} must be (..., 4), got shape {t.shape}")
+    if not t.ndim or t.shape[-1] != width:
+        raise ShapeError(f"{op}: {name} must be (..., {width}), got shape {t.shape}")
     return t
 
 

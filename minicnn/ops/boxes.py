@@ -14,7 +14,7 @@ from minicnn.autograd import Tensor, clip, composed, maximum, minimum, where
 from minicnn.backend import Array, kernels_for
 from minicnn.errors import DeviceError, ShapeError
 
-__all__ = ["box_area", "intersection_matrix", "iou_matrix"]
+__all__ = ["box_area", "giou_matrix", "intersection_matrix", "iou_matrix"]
 
 
 @composed
@@ -101,18 +101,64 @@ def iou_matrix(boxes_a: Array | Tensor, boxes_b: Array | Tensor) -> Tensor:
     DeviceError
         If the sets are on two devices.
     """
-    op = "iou_matrix"
-    a, b = (
-        t if t.dtype.kind == "f" else t.astype("float64") for t in _two_sets(op, boxes_a, boxes_b)
-    )
-    narrow = np.result_type(a.dtype, b.dtype) == np.float16
-    if narrow:  # whose areas overflow from 256 x 256 on
-        a, b = a.astype("float32"), b.astype("float32")
+    a, b, narrow = _two_wide_sets("iou_matrix", boxes_a, boxes_b)
     if a.requires_grad or b.requires_grad:
         iou = ratio(*overlap(a.expand_dims(1), b.expand_dims(0)))
     else:  # some ten times as fast: a detector compares all its anchors
         iou = Tensor(kernels_for(a.data).iou_matrix(a.data, b.data))
     return iou.astype("float16") if narrow else iou
+
+
+@composed
+def giou_matrix(boxes_a: Array | Tensor, boxes_b: Array | Tensor) -> Tensor:
+    """Return the generalised overlap of each box of one set with each of another.
+
+    ``y[a, b] = IoU - (|E| - |union|) / |E|``, where E is the smallest box around both. Unlike
+    `iou_matrix` it tells boxes that lie next to one another from those far apart.
+
+    Parameters
+    ----------
+    boxes_a : Tensor or ndarray, shape (A, 4)
+        (y0, x0, y1, x1) in pixels, half-open; whole numbers are taken as float64.
+    boxes_b : Tensor or ndarray, shape (B, 4)
+        The other set.
+
+    Returns
+    -------
+    Tensor, shape (A, B)
+        From -1 to 1, and never above the IoU: 1 for equal boxes, near -1 for small ones far
+        apart. Where E has no area it is 0, and no NaN. Gradients flow to both sets.
+
+    Raises
+    ------
+    ShapeError
+        If a set is not of shape (R, 4).
+    DeviceError
+        If the sets are on two devices.
+
+    References
+    ----------
+    Rezatofighi et al., "Generalized intersection over union", CVPR 2019, equation 2.
+    """
+    a, b, narrow = _two_wide_sets("giou_matrix", boxes_a, boxes_b)
+    a, b = a.expand_dims(1), b.expand_dims(0)
+    shared, union = overlap(a, b)
+    around = enclosing_sides(a, b)
+    whole = _product(around)
+    giou = ratio(shared, union) - ratio(whole - union, whole)
+    return giou.astype("float16") if narrow else giou
+
+
+def _two_wide_sets(op: str, boxes_a: Any, boxes_b: Any) -> tuple[Tensor, Tensor, bool]:
+    """Return two sets of boxes as floats whose areas do not overflow, and whether they are narrow.
+
+    Areas of float16 would from 256 x 256 pixels on.
+    """
+    a, b = (
+        t if t.dtype.kind == "f" else t.astype("float64") for t in _two_sets(op, boxes_a, boxes_b)
+    )
+    narrow = np.result_type(a.dtype, b.dtype) == np.float16
+    return (a.astype("float32"), b.astype("float32"), True) if narrow else (a, b, False)
 
 
 def _two_sets(op: str, boxes_a: Any, boxes_b: Any) -> tuple[Tensor, Tensor]:
@@ -154,6 +200,11 @@ def intersection(a: Tensor, b: Tensor) -> Tensor:
     """Return the areas shared by boxes (..., 4) that broadcast with one another."""
     begin, end = maximum(a[..., :2], b[..., :2]), minimum(a[..., 2:], b[..., 2:])
     return _product(sides(begin, end))
+
+
+def enclosing_sides(a: Tensor, b: Tensor) -> Tensor:
+    """Return the sides (..., 2) of the smallest boxes around pairs that broadcast."""
+    return sides(minimum(a[..., :2], b[..., :2]), maximum(a[..., 2:], b[..., 2:]))
 
 
 def _product(lengths: Tensor) -> Tensor:

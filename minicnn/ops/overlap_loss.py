@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from minicnn.autograd import Lifted, Tensor, composed, differentiable, maximum, minimum, stack
+from minicnn.autograd import Lifted, Tensor, composed, differentiable, stack
 from minicnn.backend import Array, array_module
 from minicnn.errors import ConfigError, ShapeError
 from minicnn.ops._losses import (
@@ -19,7 +19,7 @@ from minicnn.ops._losses import (
     reduced,
     wide,
 )
-from minicnn.ops.boxes import box_set, overlap, ratio, sides
+from minicnn.ops.boxes import box_set, enclosing_sides, overlap, ratio, sides
 
 __all__ = ["dice_loss", "iou_loss"]
 
@@ -174,7 +174,7 @@ def _box_losses(a: Tensor, b: Tensor, kind: str) -> Tensor:
     if kind == "iou":
         return losses
     (begin_a, end_a), (begin_b, end_b) = ((t[:, :2], t[:, 2:]) for t in (a, b))
-    around = sides(minimum(begin_a, begin_b), maximum(end_a, end_b))  # of E, (R, 2)
+    around = enclosing_sides(a, b)  # of E, (R, 2)
     if kind == "giou":
         whole = around[:, 0] * around[:, 1]
         return losses + ratio(whole - union, whole)

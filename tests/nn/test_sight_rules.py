@@ -16,12 +16,12 @@ from tests.ops.registry import all_specs
 # What has no rule, for any element may come from anywhere, or all are mixed
 SEE_ALL = {
     "anchor_boxes", "batched_nms", "binary_hinge_loss", "box_area", "clip_boxes", "decode_boxes",
-    "dice_loss", "encode_boxes", "hinge_loss", "huber_loss", "intersection_matrix", "iou_loss",
-    "iou_matrix", "kl_divergence", "l1_loss", "l2_loss", "match_boxes", "max_pool_windows",
-    "max_unpool1d", "max_unpool2d", "max_unpool3d", "nll_loss", "nms", "roi_align", "roi_pool",
-    "scatter_add", "scatter_elements", "scatter_nd", "sigmoid_cross_entropy", "sigmoid_focal_loss",
-    "smooth_l1_loss", "soft_nms", "softmax_cross_entropy", "softmax_focal_loss",
-    "sparse_softmax_cross_entropy",
+    "decode_distances", "dice_loss", "encode_boxes", "encode_distances", "giou_matrix",
+    "hinge_loss", "huber_loss", "intersection_matrix", "iou_loss", "iou_matrix", "kl_divergence",
+    "l1_loss", "l2_loss", "match_boxes", "max_pool_windows", "max_unpool1d", "max_unpool2d",
+    "max_unpool3d", "nll_loss", "nms", "roi_align", "roi_pool", "scatter_add", "scatter_elements",
+    "scatter_nd", "sigmoid_cross_entropy", "sigmoid_focal_loss", "smooth_l1_loss", "soft_nms",
+    "softmax_cross_entropy", "softmax_focal_loss", "sparse_softmax_cross_entropy",
 }  # fmt: skip
 NO_OPS = {
     "check_gradients", "composed", "differentiable", "find_nan", "grad", "no_grad", "of_output",

@@ -31,3 +31,11 @@ def shared(a: Sequence[float], b: Sequence[float]) -> float:
 def iou(a: Sequence[float], b: Sequence[float]) -> float:
     both = shared(a, b)
     return both / (area(a) + area(b) - both) if both else 0.0
+
+
+def giou(a: Sequence[float], b: Sequence[float]) -> float:
+    height, width = max(a[2], b[2]) - min(a[0], b[0]), max(a[3], b[3]) - min(a[1], b[1])
+    if not height > 0 or not width > 0:
+        return iou(a, b)
+    union = area(a) + area(b) - shared(a, b)
+    return iou(a, b) - (height * width - union) / (height * width)

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 from minicnn.autograd import Tensor
 from minicnn.errors import ConfigError, DeviceError, ShapeError
-from minicnn.ops import clip_boxes, decode_boxes, encode_boxes
+from minicnn.ops import (
+    clip_boxes,
+    decode_boxes,
+    decode_distances,
+    encode_boxes,
+    encode_distances,
+)
 from tests.ops.driver import proof_of
 from tests.ops.loss_loops import NAN
 from tests.ops.spec import Case, ErrorCase, OpSpec, Special
@@ -49,6 +55,31 @@ def decoded(step, anchor, scale=(1, 1, 1, 1)):
     return [cy - h / 2, cx - w / 2, cy + h / 2, cx + w / 2]
 
 
+def from_points(f):
+    """Return the oracle that computes f of each pair of four numbers and a point."""
+
+    def oracle(four, points):
+        shape = np.broadcast_shapes(four.shape[:-1], points.shape[:-1])
+        four = np.broadcast_to(four, (*shape, 4))
+        points = np.broadcast_to(points, (*shape, 2))
+        y = np.zeros(four.shape)
+        for at in np.ndindex(shape):
+            y[at] = f(four[at].tolist(), points[at].tolist())
+        return y
+
+    return oracle
+
+
+def measured(box, point):
+    (top, left, bottom, right), (down, across) = box, point
+    return [down - top, across - left, bottom - down, right - across]
+
+
+def laid_out(distances, point):
+    (up, left, down, right), (row, column) = distances, point
+    return [row - up, column - left, row + down, column + right]
+
+
 def clipped(boxes, height, width):
     y = np.zeros(boxes.shape)
     for at in np.ndindex(y.shape):
@@ -76,6 +107,14 @@ def pairs(draw: st.DrawFn, steps: bool) -> Case:
 
 
 @st.composite
+def boxes_and_points(draw: st.DrawFn) -> Case:
+    shape, seed = draw(shapes(0, 3)), draw(seeds)
+    other = shape[1:] if shape and draw(st.booleans()) else shape
+    points = np.random.default_rng(seed + 1).uniform(-3, 5, (*other, 2))
+    return Case((sound_boxes(seed, shape), points))
+
+
+@st.composite
 def cut(draw: st.DrawFn) -> Case:
     shape = draw(shapes(0, 3))
     boxes = distinct(draw(seeds), *shape, 4) + 0.3  # off the border 0, and off whole numbers
@@ -83,6 +122,7 @@ def cut(draw: st.DrawFn) -> Case:
     return Case((boxes,), {"height": draw(size) + 0.1, "width": draw(size) + 0.1})
 
 
+POINTS = np.random.default_rng(2).uniform(0, 5, (5, 2))
 BOXES, ANCHORS = sound_boxes(0, (5,)), sound_boxes(1, (5,))
 PIXELS = np.array([[0, 0, 4, 6], [2, 3, 5, 9]])
 OF_X_FOR_Y = {
@@ -117,7 +157,80 @@ def coding_errors(op, name, first):
     )
 
 
+def distances_spec(op, name, first, oracle, **special):
+    return OpSpec(
+        name=name,
+        op=op,
+        cases=boxes_and_points(),
+        oracle=oracle,
+        integers=Case((PIXELS, PIXELS[:, :2])),
+        edges={
+            "boxes": Case((BOXES, POINTS)),
+            "empty": Case((BOXES[:0], POINTS[:0])),
+            "one": Case((BOXES[0], POINTS[0])),
+            "one box, many points": Case((BOXES[0], POINTS)),
+        },
+        special={
+            "NaN shows": Special(
+                Case((np.array([1, NAN, 1, 1]), np.array([1.0, 1]))), special["nan"]
+            ),
+            "by hand": Special(
+                Case((np.array([1.0, 2, 7, 9]), np.array([3.0, 5]))), special["by_hand"]
+            ),
+        },
+        errors=(
+            ErrorCase(
+                lambda: op(np.ones((3, 5)), POINTS[:3]),
+                ShapeError,
+                rf"{name}: {first} must be \(\.\.\., 4\), got shape \(3, 5\)",
+            ),
+            ErrorCase(
+                lambda: op(BOXES, BOXES),
+                ShapeError,
+                rf"{name}: points must be \(\.\.\., 2\), got shape \(5, 4\)",
+            ),
+            ErrorCase(
+                lambda: op(BOXES[:3], POINTS[:2]),
+                ShapeError,
+                rf"{name}: {first} \(3, 4\) and points \(2, 2\) do not fit; give one for each",
+            ),
+            ErrorCase(
+                lambda: op(BOXES, on_gpu(5, 2)),
+                DeviceError,
+                rf"{name}: {first} \(5, 4\) are on cpu, points \(5, 2\) on cuda:0; move one with",
+            ),
+        ),
+        forward_mutants={
+            "y for x": lambda y, four, points: oracle(four, points[..., ::-1]),
+            "up and down exchanged": lambda y, four, points: y[..., [2, 1, 0, 3]],
+            "from the corner of the pixel": lambda y, four, points: oracle(four, points - 0.5),
+        },
+        backward_mutants={
+            "of x for y": lambda pull, g, *arrays: [
+                d[..., [1, 0, 3, 2] if d.shape[-1] == 4 else [1, 0]] for d in pull(g, *arrays)
+            ],
+        },
+        summands=lambda case: 64 * case.arrays[0].size,
+    )
+
+
 SPECS = (
+    distances_spec(
+        encode_distances,
+        "encode_distances",
+        "boxes",
+        from_points(measured),
+        nan=[0, NAN, 0, 0],
+        by_hand=[2, 3, 4, 4],
+    ),
+    distances_spec(
+        decode_distances,
+        "decode_distances",
+        "distances",
+        from_points(laid_out),
+        nan=[0, NAN, 2, 2],
+        by_hand=[2, 3, 10, 14],
+    ),
     OpSpec(
         name="encode_boxes",
         op=encode_boxes,
@@ -241,3 +354,15 @@ def test_by_hand():
 def test_boxes_outside_their_image_keep_no_area():
     y = clip_boxes(Tensor(np.array([[-5, -5, -1, -1], [9, 9, 12, 12], [-2, 3, 4, 20]])), 8, 8)
     assert y.data.tolist() == [[0, 0, 0, 0], [8, 8, 8, 8], [0, 3, 4, 8]]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_distances_there_and_back(dtype):
+    boxes = sound_boxes(3, (200,)).astype(dtype)
+    points = np.random.default_rng(4).uniform(-3, 9, (200, 2)).astype(dtype)
+    distances = encode_distances(boxes, points)
+    assert distances.dtype == dtype
+    inside = ((points > boxes[:, :2]) & (points < boxes[:, 2:])).all(axis=1)
+    np.testing.assert_array_equal((distances.data > 0).all(axis=1), inside)
+    back = decode_distances(distances, points)
+    np.testing.assert_allclose(back.data, boxes, atol=20 * np.finfo(dtype).eps)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from minicnn.autograd import Tensor, grad
 from minicnn.errors import DeviceError, ShapeError
-from minicnn.ops import box_area, intersection_matrix, iou_matrix
-from tests.ops.box_loops import area, iou, scattered_boxes, shared
+from minicnn.ops import box_area, giou_matrix, intersection_matrix, iou_loss, iou_matrix
+from tests.ops.box_loops import area, giou, iou, scattered_boxes, shared
 from tests.ops.driver import proof_of
 from tests.ops.loss_loops import INF, NAN
 from tests.ops.spec import Case, ErrorCase, OpSpec, Special
@@ -69,7 +69,7 @@ OF_X_FOR_Y = {
 }
 
 
-def matrix_spec(op, name, f, odd):
+def matrix_spec(op, name, f, odd, **more_forward_mutants):
     oracle = table(f)
     return OpSpec(
         name=name,
@@ -105,6 +105,7 @@ def matrix_spec(op, name, f, odd):
         forward_mutants={
             "boxes that include their last pixel": last_pixel(oracle),
             "turned over": lambda y, a, b: oracle(b, a).reshape(y.shape),
+            **more_forward_mutants,
         },
         backward_mutants={
             **OF_X_FOR_Y,
@@ -150,6 +151,14 @@ SPECS = (
     AREA,
     matrix_spec(intersection_matrix, "intersection_matrix", shared, [4, 0, 0, 1, 0, 0]),
     matrix_spec(iou_matrix, "iou_matrix", iou, [1, 0, 0, 0.25, 0, 0]),
+    matrix_spec(
+        giou_matrix,
+        "giou_matrix",
+        giou,
+        [1, 0, -0.5, 0.25, 0, 0],
+        plain=lambda y, a, b: table(iou)(a, b),
+        twice=lambda y, a, b: 2 * table(giou)(a, b) - table(iou)(a, b),
+    ),
 )
 TestBoxes = proof_of(*SPECS)
 
@@ -194,7 +203,33 @@ def test_both_ways_to_compute_an_overlap_agree():
 def test_types():
     for kind in (np.float16, np.float32, np.float64):
         assert iou_matrix(BOXES.astype(kind), BOXES.astype(kind)).dtype == kind
+        assert giou_matrix(BOXES.astype(kind), BOXES.astype(kind)).dtype == kind
     assert iou_matrix(PIXELS, PIXELS).dtype == np.float64
     assert box_area(PIXELS).dtype == np.int64
     large = np.array([[0, 0, 1000, 1000], [0, 0, 1000, 500]], np.float16)  # a million is no float16
     np.testing.assert_array_equal(iou_matrix(large, large).data, [[1, 0.5], [0.5, 1]])
+    np.testing.assert_array_equal(giou_matrix(large, large).data, [[1, 0.5], [0.5, 1]])
+
+
+def test_generalised_overlap_by_hand():
+    """Ten pixels each, five apart: no overlap, and 5 of the 25 around them belong to neither."""
+    a, b = np.array([[0.0, 0, 1, 10]]), np.array([[0.0, 15, 1, 25], [0, 0, 1, 10], [0, 0, 2, 10]])
+    np.testing.assert_allclose(giou_matrix(a, b).data, [[-5 / 25, 1, 0.5]], rtol=1e-15)
+
+
+def test_generalised_overlap_is_the_loss_of_pairs():
+    a, b = (scattered_boxes(seed, 40).astype(np.float64) for seed in (1, 2))
+    pairs = np.diagonal(giou_matrix(a, b).data)
+    losses = iou_loss(Tensor(a), b, kind="giou", reduction="none")
+    np.testing.assert_allclose(1 - pairs, losses.data, rtol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-12, 1e-25, 0.0])
+def test_generalised_overlap_of_boxes_of_any_smallness_is_no_nan(scale):
+    boxes = (np.array(list(itertools.product([0, 1, 2], repeat=4))) * scale).astype(np.float32)
+    a, b = (Tensor(boxes, requires_grad=True) for _ in range(2))
+    with np.errstate(under="ignore"):
+        y = giou_matrix(a, b)
+        gradients = grad(y, [a, b], np.ones(y.shape) / len(boxes))
+    assert ((y.data >= -1) & (y.data <= 1)).all()
+    assert all(np.isfinite(g.data).all() for g in gradients)
