@@ -43,37 +43,6 @@ class ResidualBlock(nn.Module):
         return ops.relu(self.second(self.first(x)) + beside)
 
 
-class UNet(nn.Module):
-    """Down to small images of many channels, and up again; each level sees both ways.
-
-    References
-    ----------
-    Ronneberger, Fischer and Brox, "U-Net: convolutional networks for biomedical image
-    segmentation", MICCAI 2015; here padded, with batch normalisation.
-    """
-
-    def __init__(self, channels: int, classes: int) -> None:
-        widths = [channels << level for level in range(LEVELS + 1)]
-        with nn.arg_scope(nn.Conv2d, size=3, normalizer=nn.BatchNorm2d, activation=ops.relu):
-            pairs = zip([3, *widths], widths, strict=False)
-            self.down = [nn.Sequential(nn.Conv2d(i, o), nn.Conv2d(o, o)) for i, o in pairs]
-            self.up = [nn.Sequential(nn.Conv2d(2 * o, o), nn.Conv2d(o, o)) for o in widths[:-1]]
-        self.enlarge = [nn.ConvTranspose2d(2 * o, o, 2, 2) for o in widths[:-1]]
-        self.pool = nn.MaxPool2d(2)
-        self.scores = nn.Conv2d(channels, classes, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, 3, H, W) -> (N, K, H, W)."""
-        seen = [self.down[0](x)]
-        for block in self.down[1:]:
-            seen.append(block(self.pool(seen[-1])))
-        x = seen.pop()
-        for level in reversed(range(LEVELS)):
-            x = ops.concatenate([seen[level], self.enlarge[level](x)], 1)
-            x = self.up[level](x)
-        return self.scores(x)
-
-
 def build(net: Net) -> nn.Module:
     """Return a net with its first weights."""
     c = net.channels
@@ -81,7 +50,7 @@ def build(net: Net) -> nn.Module:
         if net.kind == "seednet":
             return models.SeedNet(CLASSES, c, DROPOUT)
         if net.kind == "unet":
-            return UNet(c, PIXEL_CLASSES)
+            return models.UNet(PIXEL_CLASSES, [c << level for level in range(LEVELS + 1)])
         stem = nn.Conv2d(3, c, normalizer=nn.BatchNorm2d, activation=ops.relu)
         blocks, width = [], c
         for stage in range(3):

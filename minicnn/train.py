@@ -13,7 +13,11 @@ from minicnn.errors import MinicnnError
 
 __all__ = ["main"]
 
-APPS = {"gtsrb": "classify traffic signs"}
+APPS = {
+    "gtsrb": "classify traffic signs",
+    "detect": "find objects in pictures",
+    "segment": "tell of every pixel what it shows",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,15 +37,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(
         prog="python -m minicnn.train",
         description="Train, evaluate and apply the networks of minicnn.",
-        epilog="Each app has its own help: python -m minicnn.train gtsrb --help",
+        epilog="Each app has its own help: python -m minicnn.train detect --help",
     )
     apps = parser.add_subparsers(
         dest="app", metavar="app", required=True, title="apps", parser_class=Parser
     )
+    words = sys.argv[1:] if arguments is None else arguments
     for name, purpose in APPS.items():
-        commands = importlib.import_module(f"minicnn.apps.{name}_commands")
-        commands.add_arguments(apps.add_parser(name, help=purpose, **commands.HELP))
-    options = parser.parse_args(arguments)
+        app = apps.add_parser(name, help=purpose)
+        if name in words:  # the others need not be loaded
+            commands = importlib.import_module(f"minicnn.apps.{name}_commands")
+            app.description, app.epilog = commands.HELP["description"], commands.HELP["epilog"]
+            commands.add_arguments(app)
+    options = parser.parse_args(words)
     try:
         return options.command(options)
     except (MinicnnError, OSError) as error:

@@ -10,10 +10,14 @@ import numpy as np
 
 from minicnn import Tensor, models, nn, no_grad, ops, optim, visualise
 from minicnn.data import Dataset
+from minicnn.data.augment import Picture
 from minicnn.data.augmentation import standardize
-from minicnn.data.classes import CLASS_NAMES
+from minicnn.data.classes import CLASS_NAMES, GROUP_NAMES, group_of
+from minicnn.data.objects import padded_truths
+from minicnn.data.scenes import make_scenes
 from minicnn.data.signs import make_signs
-from minicnn.metrics import ConfusionMatrix
+from minicnn.detection import DenseDetector, scaled
+from minicnn.metrics import ConfusionMatrix, DetectionErrors, MeanAveragePrecision
 
 chosen = [1, 12, 13, 14, 17, 25, 38, 40]
 names = [CLASS_NAMES[i] for i in chosen]
@@ -170,6 +174,84 @@ visualise.feature_maximisation(net, "logits", (3, 32, 32), names=names, channels
 
 # %%
 visualise.embedding(net, images[held_out], labels[held_out], class_names=names)
+
+# %% [markdown]
+# ## What else it could have learned from
+# **Augmentations**: one street scene, moved, relit and mixed at random, its boxes following. For
+# signs leave flips out: here they are to be seen for completeness. Before you train on such
+# pictures look at them, with your own recipe as `transforms`.
+
+# %%
+streets = make_scenes(4, (96, 128), seed=3)
+street, *other_streets = [Picture(s.image, s.boxes, s.labels) for s in streets]
+visualise.augmentations(street, others=other_streets)
+
+# %% [markdown]
+# ## What a detector finds
+# A dense one-stage detector: for each of 24 x 32 places a class and four distances. It sees a
+# hundred streets for a quarter of a minute, which is enough for the large signs.
+
+# %%
+scenes = list(make_scenes(140, (96, 128), seed=4))
+table = padded_truths(
+    [(s.boxes, [group_of(label) for label in s.labels], s.difficult) for s in scenes]
+)
+shots = np.stack([s.image for s in scenes])
+with nn.seed(0):
+    finder = DenseDetector(len(GROUP_NAMES), channels=8, width=24)
+optimizer = optim.AdamW(finder.parameters(), optim.OneCycle(0.006, steps=250))
+for step in range(250):
+    rows = np.random.default_rng(step).integers(0, 100, 8)
+    parts = finder.losses(Tensor(scaled(shots[rows])), {k: v[rows] for k, v in table.items()})
+    finder.zero_grad()
+    sum(parts.values(), start=Tensor(0.0)).backward()
+    optimizer.step()
+found = finder.eval().find(shots[100:])
+
+# %% [markdown]
+# **Detections**: what it believes by at least 30 %, and dashed what there is. Look at what it
+# misses, and whether its boxes are too large, too small, or of the wrong class.
+
+# %%
+best = max(range(40), key=lambda i: (found[i].scores > 0.3).sum())
+there = [
+    {"boxes": b[c != -1], "classes": np.maximum(c[c != -1], 0), "difficult": c[c != -1] == -2}
+    for b, c in zip(table["boxes"][100:], table["classes"][100:], strict=True)
+]
+seen = found[best]
+visualise.detections(
+    shots[100 + best], seen.boxes, seen.classes, seen.scores, GROUP_NAMES, there[best], score=0.3
+)
+
+# %% [markdown]
+# **Precision and recall**: going along a curve to the right the detector believes ever less sure
+# boxes; it finds more (recall), and more of it is wrong (precision falls). The area is the average
+# precision. A curve that ends early has objects that it never finds.
+
+# %%
+precision = MeanAveragePrecision(GROUP_NAMES).update([f._asdict() for f in found], there)
+visualise.precision_recall(precision, title="streets it never saw")
+
+# %% [markdown]
+# **Errors**: where it loses. Many of localisation ask for another loss of the boxes, wrong classes
+# for more examples or channels, missed objects for a finer map.
+
+# %%
+errors = DetectionErrors(len(GROUP_NAMES), score_threshold=0.3)
+errors.update([f._asdict() for f in found], there)
+visualise.detection_errors({"dense": errors.result()}, "believed from 30 % on")
+
+# %% [markdown]
+# **What the background does**: of the places nearly none shows a sign, and most of the others are
+# easy. With the cross-entropy of all places they have the larger part of the gradient
+# nevertheless; samples balance them, and the focal loss forgets those that are easy.
+
+# %%
+view = Tensor(scaled(shots[100:]))
+with no_grad():
+    logits, _ = finder(view)
+answers = finder.targets(view, {k: v[100:] for k, v in table.items()})
+visualise.background_share(logits, answers.classes, title="held-out streets")
 
 # %% [markdown]
 # ## What it is

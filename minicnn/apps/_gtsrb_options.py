@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from minicnn.apps import gtsrb
-from minicnn.apps._settings import load_settings
+from minicnn.apps._options import (
+    add_common,
+    add_run_options,
+    check_run_options,
+    resumed_settings,
+    whole_path,
+)
 from minicnn.apps.gtsrb import Settings
 from minicnn.errors import ConfigError
-from minicnn.estimator._precision import PRECISIONS
 
 HELP: dict[str, Any] = {
     "description": (
@@ -58,20 +62,11 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     )
     setting("per_class", "learn from so many images of each class only", type=int, metavar="N")
     _add_transfer(parser)
-    learn.add_argument("--workers", type=int, default=2, help="threads that prepare batches (2)")
-    learn.add_argument(
-        "--save-every", type=int, default=200, metavar="N", help="steps between checkpoints (200)"
-    )
-    learn.add_argument(
-        "--precision", choices=PRECISIONS,
-        help="how matrices are multiplied: tf32 and bfloat16 on a GPU, float16 is mixed precision "
-        "with a scaled loss (float32)",
-    )  # fmt: skip
+    add_run_options(learn)
     learn.add_argument(
         "--cuda-graph", action="store_true", help="on a GPU, replay the captured step as one graph"
     )
-    learn.add_argument("--resume", action="store_true", help="go on with the run in --model-dir")
-    add_common(parser)
+    add_common(parser, MODEL_DIR)
 
 
 def _add_transfer(parser: argparse.ArgumentParser) -> None:
@@ -107,13 +102,13 @@ def add_evaluation(parser: argparse.ArgumentParser) -> None:
         help="which part of the data; by default the test part if --data has one, else all of it; "
         "without --data the images that the run held out (validation)",
     )  # fmt: skip
-    add_common(parser, again=True)
+    add_common(parser, MODEL_DIR, again=True)
 
 
 def add_prediction(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``predict``."""
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="a picture")
-    add_common(parser, again=True)
+    add_common(parser, MODEL_DIR, again=True)
 
 
 def add_data(parser: argparse.ArgumentParser, again: bool = False) -> None:
@@ -135,35 +130,6 @@ def add_data(parser: argparse.ArgumentParser, again: bool = False) -> None:
     )  # fmt: skip
 
 
-def add_common(parser: argparse.ArgumentParser, again: bool = False) -> None:
-    """Declare what all commands have; `again`: in a subcommand, whose defaults must not win."""
-
-    def default(value: Any) -> Any:
-        return argparse.SUPPRESS if again else value
-
-    parser.add_argument(
-        "--model-dir", type=Path, default=default(MODEL_DIR), help=f"the run's folder ({MODEL_DIR})"
-    )
-    parser.add_argument(
-        "--device",
-        default=default(None),
-        metavar="cpu|cuda",
-        help="where to compute (cpu, or what MINICNN_DEVICE says)",
-    )
-    parser.add_argument(
-        "--json", action="store_true", default=default(False),
-        help="end the output with one line of JSON: the results",
-    )  # fmt: skip
-
-
-def refuse(options: argparse.Namespace, names: Sequence[str]) -> None:
-    """Refuse options that were given before a command that has no use for them."""
-    for name in names:
-        if getattr(options, name) not in (None, False):
-            flag = "--" + name.replace("_", "-")
-            raise ConfigError(f"{flag} means nothing to {options.action}; leave it out")
-
-
 def settings_of(options: argparse.Namespace) -> Settings:
     """Return the settings that the options ask for; a resumed run supplies what is not given."""
     given = {
@@ -171,10 +137,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         for field in dataclasses.fields(Settings)
         if field.name not in FOUND_OUT and getattr(options, field.name) is not None
     }
-    for name, least in (("workers", 0), ("save_every", 1)):
-        if getattr(options, name) < least:
-            flag = "--" + name.replace("_", "-")
-            raise ConfigError(f"{flag} must be {least} or more, got {getattr(options, name)}")
+    check_run_options(options)
     if options.data is not None or options.download:
         given["data"] = data_path(options, "train")
     if options.init_from is not None:
@@ -185,19 +148,8 @@ def settings_of(options: argparse.Namespace) -> Settings:
             settings = _begun_with(settings, given)
         gtsrb.starting_network(settings)  # what does not fit is told before all data are read
         return settings
-    saved = load_settings(options.model_dir, "gtsrb", Settings)
-    settings = dataclasses.replace(saved, **given)
-    different = [
-        f"--{name.replace('_', '-')} was {getattr(saved, name)}, is {value}"
-        for name, value in given.items()
-        if value != getattr(saved, name) and name != "data"
-    ]
-    if different:
-        raise ConfigError(
-            f"cannot resume {options.model_dir} with other settings: {'; '.join(different)}; leave "
-            "them out, or train into another --model-dir"
-        )
-    return settings
+    resumed: Settings = resumed_settings(options, "gtsrb", Settings, given)
+    return resumed
 
 
 def _begun_with(settings: Settings, given: dict[str, Any]) -> Settings:
@@ -215,18 +167,6 @@ def _begun_with(settings: Settings, given: dict[str, Any]) -> Settings:
     return dataclasses.replace(settings, **same | given, init_sha256=run.sha256)
 
 
-def check_free(options: argparse.Namespace) -> None:
-    """Refuse to mix a new run with one that is in the folder already."""
-    from minicnn.estimator import newest_checkpoint
-
-    newest = newest_checkpoint(options.model_dir / "checkpoints")
-    if newest is not None and not options.resume:
-        raise ConfigError(
-            f"{options.model_dir} holds a run already ({newest.name}); go on with it by --resume, "
-            "or train into another --model-dir"
-        )
-
-
 def data_path(options: argparse.Namespace, part: str) -> str:
     """Return where the data are, after fetching them if that is asked for."""
     if options.download:
@@ -234,11 +174,3 @@ def data_path(options: argparse.Namespace, part: str) -> str:
 
         return str(download_gtsrb(parts=(part,)))
     return whole_path("--data", options.data)
-
-
-def whole_path(flag: str, path: str) -> str:
-    """Return a path that means the same in every folder."""
-    try:
-        return str(Path(path).expanduser().absolute())
-    except RuntimeError as error:  # ~somebody who has no home here
-        raise ConfigError(f"{flag} {path}: {error}; give the whole path") from error

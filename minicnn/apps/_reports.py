@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import io
 import json
 from pathlib import Path
@@ -20,7 +19,6 @@ from minicnn.data.sign_table import SignTable
 from minicnn.nn.transfer import frozen_parameters, head_of
 
 SHOWN = 8  # worst mistakes
-LISTED = 20  # of what was skipped
 
 
 def describe_data(table: SignTable, drawn: bool) -> None:
@@ -52,26 +50,6 @@ def describe_transfer(settings: Settings, net: nn.Module, examples: int) -> None
         say(f"frozen   {count:,} of {net.count_parameters():,} numbers, in {', '.join(layers)}")
     for step, patterns in settings.stages(examples).items():
         say(f"         {', '.join(patterns)}: learns from step {step + 1:,} on")
-
-
-def write_skipped(table: SignTable, path: Path) -> None:
-    """Write the whole list of what was left out as a table."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerows([("file", "fault"), *table.skipped])
-    write_file(path, text.getvalue().encode("utf-8", "backslashreplace"))
-
-
-def describe_skipped(table: SignTable, path: Path) -> None:
-    """Print how many broken ones were left out, and the first of them."""
-    count = len(table.skipped)
-    say(f"skipped  {count:,} broken {'one' if count == 1 else 'ones'}{':' if count else ''}")
-    for name, reason in table.skipped[:LISTED]:
-        say(f"           {name}: {reason}")
-    if count > LISTED:
-        say(f"           and {count - LISTED:,} more")
-    if count:
-        say(f"         the whole list is in {path}")
 
 
 def describe_outcome(outcome: Outcome, part: str) -> None:

@@ -93,6 +93,16 @@ def _parsed(content: bytes, app: str, kind: type) -> Any:
     for name, value in given.items():
         if name not in kinds:
             raise DataError(f"there is no setting {name!r}")
-        if type(value) not in (typing.get_args(kinds[name]) or (kinds[name],)):
-            raise DataError(f"{name} cannot be {value!r}")
+        given[name] = _value(name, value, kinds[name])
     return kind(**given)
+
+
+def _value(name: str, value: Any, kind: Any) -> Any:
+    """Return a value as its setting has it: JSON knows lists, but no tuples."""
+    if typing.get_origin(kind) is tuple:
+        parts = {part for part in typing.get_args(kind) if part is not ...}
+        if type(value) is list and all(type(part) in parts for part in value):
+            return tuple(value)
+    elif type(value) in (typing.get_args(kind) or (kind,)):
+        return value
+    raise DataError(f"{name} cannot be {value!r}")

@@ -7,7 +7,6 @@ photographs in any layout people have them, or, where there are none, drawn.
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,15 +15,14 @@ import numpy as np
 from minicnn import nn, ops
 from minicnn.apps import _gtsrb_transfer as transfer
 from minicnn.apps._gtsrb_settings import MODELS, Settings
-from minicnn.apps._settings import load_settings
+from minicnn.apps._runs import load_trained
 from minicnn.autograd import Tensor
-from minicnn.backend.device import check_device
 from minicnn.backend.random import Stream
 from minicnn.data import Dataset
 from minicnn.data.augmentation import RandomView, standardize
 from minicnn.data.classes import NUM_CLASSES
 from minicnn.data.sign_table import SignTable
-from minicnn.errors import CheckpointError, CheckpointWarning, ConfigError, DataError
+from minicnn.errors import ConfigError, DataError
 from minicnn.optim import SGD, OneCycle, Optimizer, decay_groups, rate_groups
 
 if TYPE_CHECKING:
@@ -389,20 +387,4 @@ def load_run(model_dir: Path, device: str = "cpu") -> Run:
     CheckpointError
         If no checkpoint is intact. Of damaged ones a CheckpointWarning tells.
     """
-    from minicnn.estimator import checkpoint_sha256, newest_sound_checkpoint
-
-    settings = load_settings(model_dir, "gtsrb", Settings)
-    checkpoint, damaged = newest_sound_checkpoint(model_dir / "checkpoints")
-    faults = "; ".join(fault for _, fault in damaged)
-    if checkpoint is None and damaged:
-        raise CheckpointError(f"{model_dir}: no checkpoint is intact: {faults}; train it anew")
-    if checkpoint is None:
-        raise ConfigError(f"{model_dir}: this run has no checkpoint yet; train it with --resume")
-    if damaged:
-        text = f"using {checkpoint.path}, for what is newer is damaged: {faults}"
-        warnings.warn(text, CheckpointWarning, stacklevel=2)
-    net = build_network(settings)
-    net.load_state_dict(checkpoint.weights)
-    net.to(check_device(device))
-    net.eval()
-    return Run(settings, net, checkpoint.step, checkpoint_sha256(checkpoint.path))
+    return Run(*load_trained(model_dir, "gtsrb", Settings, build_network, device))

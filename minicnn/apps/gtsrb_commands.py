@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import json
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,30 +19,29 @@ from minicnn.apps._gtsrb_options import (
     add_evaluation,
     add_prediction,
     add_training,
-    check_free,
     data_path,
-    refuse,
     settings_of,
 )
+from minicnn.apps._options import check_free, refuse
 from minicnn.apps._reports import (
     describe_data,
     describe_outcome,
-    describe_skipped,
     describe_transfer,
     draw,
     print_json,
-    write_skipped,
 )
+from minicnn.apps._runs import train_to
 from minicnn.apps._settings import save_settings
+from minicnn.apps._skipping import describe_skipped, note_skipped, write_skipped
 from minicnn.apps.gtsrb import Settings
 from minicnn.backend.device import check_device, get_device
 from minicnn.data.classes import CLASS_NAMES
 from minicnn.data.pictures import read_picture
 from minicnn.data.sign_table import SignTable
-from minicnn.errors import CheckpointError, ConfigError
+from minicnn.errors import ConfigError
 
 if TYPE_CHECKING:
-    from minicnn.estimator import Estimator, Hook, Interrupted
+    from minicnn.estimator import Estimator, Hook
 
 __all__ = ["HELP", "add_arguments"]
 
@@ -99,7 +97,7 @@ def train(options: argparse.Namespace) -> int:
     with estimator.locked():  # from here on the folder is this run's
         save_settings(options.model_dir, "gtsrb", settings)
         if settings.skip_bad:
-            write_skipped(table, skipped)
+            write_skipped(table.skipped, skipped)
         seconds = _learn(options, settings, estimator, train_table, validation)
         outcome = judge(estimator.module, validation)
         trained = (estimator.step - first) * settings.batch_size
@@ -108,7 +106,7 @@ def train(options: argparse.Namespace) -> int:
         describe_outcome(outcome, "validation")
         draw(outcome, options.model_dir)
     if settings.skip_bad:
-        describe_skipped(table, skipped)
+        describe_skipped(table.skipped, skipped)
     say(f"next     {COMMAND} evaluate --model-dir {options.model_dir}")
     say(f"         {COMMAND} predict --model-dir {options.model_dir} IMAGE...")
     if options.json:
@@ -142,7 +140,6 @@ def _learn(
     """Train to the end; return the seconds that it took."""
     from minicnn.estimator import (
         GradualUnfreezing,
-        Interrupted,
         OutputHook,
         PlotHook,
         ProgressHook,
@@ -169,23 +166,8 @@ def _learn(
         ProgressHook(),
     ]
     start = time.perf_counter()
-    try:
-        estimator.train(lambda: batches, max_steps=total, hooks=hooks)
-    except Interrupted as stop:
-        raise _Stopped(stop, total, options.model_dir) from stop
+    train_to(estimator, batches, total, hooks, COMMAND, options.model_dir)
     return time.perf_counter() - start
-
-
-class _Stopped(KeyboardInterrupt):
-    """Ctrl-C or a signal ended a run: how to go on with it."""
-
-    def __init__(self, stop: Interrupted, total: int, model_dir: Path) -> None:
-        unsaved = f", which could not be saved ({stop.trouble})" if stop.trouble else ""
-        super().__init__(
-            f"after step {stop.step:,} of {total:,}{unsaved}; go on with: "
-            f"{COMMAND} --resume --model-dir {model_dir}"
-        )
-        self.number = stop.number
 
 
 def evaluate(options: argparse.Namespace) -> int:
@@ -209,12 +191,7 @@ def evaluate(options: argparse.Namespace) -> int:
     seconds = time.perf_counter() - start
     describe_outcome(outcome, part)
     if settings.skip_bad:
-        skipped = options.model_dir / "skipped-in-evaluation.csv"
-        try:
-            write_skipped(table, skipped)
-        except CheckpointError as error:  # the folder of a run may be only for reading
-            say(f"note     {error}")
-        describe_skipped(table, skipped)
+        note_skipped(table.skipped, options.model_dir)
     if options.json:
         print_json(options, settings.split, outcome, part, run, seconds, len(table))
     return 0

@@ -12,8 +12,6 @@ import contextlib
 import functools
 import io
 import os
-import re
-import struct
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,13 +19,31 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minicnn._reading import check_size, explained, read_regular, shown
+from minicnn._reading import explained, read_regular, shown
+from minicnn.data._picture_headers import (
+    MOST_PIXELS_WEBP,
+    bare_gif,
+    bare_jpeg,
+    bare_png,
+    check_pixels,
+    check_ppm,
+    orientation,
+    webp_size,
+)
 from minicnn.errors import DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["KINDS", "decode", "picture_size", "read_photograph", "read_picture", "to_rgb"]
+__all__ = [
+    "KINDS",
+    "decode",
+    "decode_labels",
+    "picture_size",
+    "read_photograph",
+    "read_picture",
+    "to_rgb",
+]
 
 KINDS = {
     "PNG": b"\x89PNG\r\n\x1a\n",
@@ -45,17 +61,10 @@ MOST_PIXELS_ALONE, MOST_BYTES_ALONE = 50_000_000, 64 * 2**20
 _LARGE = 1_000_000  # pixels: pictures above are decoded one at a time, so that memory is bounded
 _SLOW = {"ppm": 4 * 2**20, "bmp_rle": 4 * 2**20, "ppm_plain": 2**20}
 """Pillow's decoders that are loops of Python, and the largest files that they get, in bytes."""
-_MOST_PIXELS_WEBP, _MOST_BYTES_GIF = 25_000_000, 8 * 2**20
-"""WebP is decoded into three copies; comments in a GIF cost older Pillows their length squared."""
 _MOST_COMMENTS = 1000
 """In a plain PPM: Pillow copies a megabyte for each."""
 _MOST_SCANNED = 1_500_000_000
 """Pixels of a JPEG, times the passes over them; progressive ones have about ten."""
-_SMALL, _MOST_PARTS, _MOST_HEADER = 2**16, 20_000, 4096
-"""Pillow reads headers byte by byte and part by part: files above so many bytes are looked at."""
-_PNG_PARTS = frozenset([b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"eXIf"])
-_PNG_BURDENS = (b"zTXt", b"iTXt", b"iCCP", b"acTL", b"fcTL", b"fdAT")
-_PPM_HEADER = re.compile(rb"P[1-6](?:(?:\s|#[^\r\n]*[\r\n])+[0-9]+){2,3}\s")
 
 
 def read_picture(path: str | Path, size: int) -> np.ndarray:
@@ -141,11 +150,51 @@ def decode(data: bytes, most_pixels: int = MOST_PIXELS, upright: bool = False) -
         with _turn if kind in ("GIF", "WebP") else _FREE:
             opened, exif = _opened(kind, data, most_pixels)
         width, height = opened.size
-        _check_pixels(width, height, most_pixels)
+        check_pixels(width, height, most_pixels)
         _check_speed(opened, data)
         with _turn if width * height > _LARGE else _FREE:
             image = to_rgb(opened)
             return _upright(image, exif or opened.info.get("exif")) if upright else image
+
+
+def decode_labels(data: bytes, most_pixels: int = MOST_PIXELS) -> np.ndarray:
+    """Decode a picture whose pixels are numbers: the indices of a palette, or greys.
+
+    Parameters
+    ----------
+    data : bytes
+        The content of a PNG; in no other kind of file do numbers surely stay what they were.
+    most_pixels : int
+        The most pixels that are accepted.
+
+    Returns
+    -------
+    ndarray of uint8 or uint16, shape (H, W)
+        The numbers, as they were written; what colours a palette gives them is not looked at.
+
+    Raises
+    ------
+    DataError
+        If it is no PNG, is broken, larger or of colours; the caller names the file.
+    """
+    with _blamed(data) as kind:
+        if kind != "PNG":
+            raise DataError(f"is a {kind} image, in which numbers may change; save it as PNG")
+        opened, _ = _opened(kind, data, most_pixels)
+        width, height = opened.size
+        check_pixels(width, height, most_pixels)
+        if opened.mode not in ("1", "L", "P", "I") and not opened.mode.startswith("I;16"):
+            raise DataError(
+                f"is a picture of colours ({opened.mode}); the number of a pixel's class is to be "
+                "its grey or its index in a palette"
+            )
+        with _turn if width * height > _LARGE else _FREE:
+            opened.load()
+            numbers = np.asarray(opened)
+        bits = data[24] if data[12:16] == b"IHDR" else 8
+        if opened.mode == "L" and bits in (2, 4):  # Pillow spreads them over 0 ... 255
+            numbers = numbers // (255 // (2**bits - 1))
+        return numbers.astype(np.uint16 if numbers.dtype.itemsize > 1 else np.uint8)
 
 
 def picture_size(data: bytes, most_pixels: int = MOST_PIXELS) -> tuple[int, int]:
@@ -171,7 +220,7 @@ def picture_size(data: bytes, most_pixels: int = MOST_PIXELS) -> tuple[int, int]
     with _blamed(data) as kind, _turn if kind in ("GIF", "WebP") else _FREE:
         opened, _ = _opened(kind, data, most_pixels)
         width, height = opened.size
-        _check_pixels(width, height, most_pixels)
+        check_pixels(width, height, most_pixels)
         return height, width
 
 
@@ -241,15 +290,15 @@ def _opened(kind: str, data: bytes, most_pixels: int) -> tuple[Image, bytes]:
     """Return what Pillow makes of a file's header, and the camera's notes if they were cut out."""
     exif = b""
     if kind == "WebP":
-        _check_pixels(*_webp_size(data), min(most_pixels, _MOST_PIXELS_WEBP))
+        check_pixels(*webp_size(data), min(most_pixels, MOST_PIXELS_WEBP))
     elif kind == "GIF":
-        data = _bare_gif(data, most_pixels)
+        data = bare_gif(data, most_pixels)
     elif kind == "PPM":
-        _check_ppm(data)
+        check_ppm(data)
     elif kind == "PNG":
-        data = _bare_png(data)
+        data = bare_png(data)
     elif kind == "JPEG":
-        data, exif = _bare_jpeg(data)
+        data, exif = bare_jpeg(data)
     return _openers()[kind](io.BytesIO(data)), exif
 
 
@@ -274,11 +323,6 @@ def _openers() -> dict[str, Callable[[io.BytesIO], Image]]:
     }
 
 
-def _check_pixels(width: int, height: int, most: int) -> None:
-    if width * height > most:
-        raise DataError(f"claims {width} x {height} pixels; more than {most:,} are refused")
-
-
 def _check_speed(opened: Image, data: bytes) -> None:
     """Refuse what takes long to decode for its size."""
     tiles = getattr(opened, "tile", None)  # what is to be decoded, by which decoder
@@ -296,88 +340,6 @@ def _check_speed(opened: Image, data: bytes) -> None:
         raise DataError(f"has {scans:,} scans, too many for {pixels:,} pixels; save it as PNG")
 
 
-def _bare_png(data: bytes) -> bytes:
-    """Return a PNG without texts, profiles and animation: a kilobyte of them unpacks to 1 MB."""
-    if len(data) <= _SMALL and not any(word in data for word in _PNG_BURDENS):
-        return data
-    kept, place = [data[:8]], 8
-    for _ in range(_MOST_PARTS):
-        if place >= len(data):
-            return b"".join(kept)
-        end = place + 12 + int.from_bytes(data[place : place + 4], "big")
-        name = data[place + 4 : place + 8]
-        if name in _PNG_PARTS:
-            kept.append(data[place:end])
-        place = len(data) if name == b"IEND" else end  # what is behind belongs to no picture
-    raise DataError(f"is a PNG of more than {_MOST_PARTS:,} chunks; refused")
-
-
-def _bare_jpeg(data: bytes) -> tuple[bytes, bytes]:
-    """Return a JPEG without what programs noted in it, and the camera's notes by themselves."""
-    if len(data) <= _SMALL and b"Exif\0" not in data:
-        return data, b""
-    kept, exif, place = [data[:2]], b"", 2
-    for _ in range(_MOST_PARTS):
-        if data[place] != 0xFF or (marker := data[place + 1]) == 0xDA:  # the pixels begin
-            return b"".join([*kept, data[place:]]), exif
-        end = place + 1 if marker == 0xFF else place + 2  # fill bytes; markers without content
-        if marker not in (0xFF, 0x01, *range(0xD0, 0xD9)):
-            end += int.from_bytes(data[place + 2 : place + 4], "big")
-        if marker == 0xE1 and not exif and data[place + 4 : place + 9] == b"Exif\0":
-            exif = data[place + 4 : end]
-        elif marker == 0xEE or not (0xE1 <= marker <= 0xEF or marker == 0xFE):
-            kept.append(data[place:end])  # Adobe's EE says what the colours are
-        place = end
-    raise DataError(f"is a JPEG of more than {_MOST_PARTS:,} segments; refused")
-
-
-def _bare_gif(data: bytes, most: int) -> bytes:
-    """Return a GIF without what comes before its first picture, whose size is not too large."""
-    check_size(len(data), _MOST_BYTES_GIF)
-    across, down = struct.unpack_from("<HH", data, 6)
-    _check_pixels(across, down, most)
-    start = place = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
-    control = b""  # says which colour is transparent
-    for _ in range(_MOST_PARTS):
-        mark = data[place : place + 1]
-        if mark == b",":
-            x, y, width, height = struct.unpack_from("<4H", data, place + 1)
-            _check_pixels(max(x + width, across), max(y + height, down), most)
-            return data[:start] + control + data[place:]
-        end = place + 1
-        if mark == b"!":
-            end += 1
-            while size := data[end]:
-                end += 1 + size
-            end += 1
-            control = data[place:end] if data[place + 1] == 0xF9 else control
-        place = end if mark not in (b"", b";") else len(data)
-    raise DataError("is a broken GIF image (no picture in it)")
-
-
-def _check_ppm(data: bytes) -> None:
-    if data[1:2] not in b"123456":
-        raise DataError("is not a PPM image of the kinds P1 to P6")
-    if len(data) > _SMALL and not _PPM_HEADER.match(data[:_MOST_HEADER]):
-        raise DataError(f"is a PPM whose first {_MOST_HEADER:,} bytes are no header; refused")
-
-
-def _webp_size(data: bytes) -> tuple[int, int]:
-    kind = data[12:16]
-    if kind == b"VP8X":
-        return (
-            1 + int.from_bytes(data[24:27], "little"),
-            1 + int.from_bytes(data[27:30], "little"),
-        )
-    if kind == b"VP8L":
-        bits = int.from_bytes(data[21:25], "little")
-        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    if kind == b"VP8 ":
-        width, height = struct.unpack_from("<HH", data, 26)
-        return width & 0x3FFF, height & 0x3FFF
-    raise DataError("is a broken WebP image (no picture in it)")
-
-
 def _upright(image: Image, exif: object) -> Image:
     """Turn a photograph as the camera's notes say, if they do."""
     from PIL.Image import Transpose
@@ -391,26 +353,8 @@ def _upright(image: Image, exif: object) -> Image:
         7: Transpose.TRANSVERSE,
         8: Transpose.ROTATE_90,
     }
-    turn = turns.get(_orientation(exif)) if isinstance(exif, bytes) else None
+    turn = turns.get(orientation(exif)) if isinstance(exif, bytes) else None
     return image if turn is None else image.transpose(turn)
-
-
-def _orientation(exif: bytes) -> int:
-    """Read tag 0x0112 of the first directory of EXIF notes: 1 to 8; 1 if there is none."""
-    notes = exif.removeprefix(b"Exif\0\0")
-    order = {b"II": "<", b"MM": ">"}.get(notes[:2])
-    if order is None:
-        return 1
-    try:
-        (start,) = struct.unpack_from(f"{order}I", notes, 4)
-        (count,) = struct.unpack_from(f"{order}H", notes, start)
-        for i in range(count):
-            tag, kind, number, value = struct.unpack_from(f"{order}HHIH", notes, start + 2 + 12 * i)
-            if (tag, kind, number) == (0x0112, 3, 1):
-                return value
-    except struct.error:
-        pass  # broken notes are no reason to refuse a picture
-    return 1
 
 
 _turn = threading.Lock()  # of those who decode what takes much memory

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Protocol, Self, TypeVar
+
 import numpy as np
+import numpy.typing as npt
 
 from minicnn.backend.random import Stream
 from minicnn.data.sign_table import SignTable
 from minicnn.errors import ConfigError
 
-__all__ = ["few_of_each", "split_by_track", "split_random"]
+__all__ = ["few_of_each", "split_by_track", "split_images", "split_random", "train_and_val"]
+
+
+class _Rows(Protocol):
+    """A set of images of which some can be chosen."""
+
+    def __len__(self) -> int: ...
+
+    def select(self, rows: npt.ArrayLike) -> Self: ...
+
+
+Images = TypeVar("Images", bound=_Rows)
 
 
 def split_by_track(
@@ -87,6 +102,74 @@ def split_random(
         raise ConfigError(f"split_random: {len(table)} images cannot be split; give two or more")
     count = min(max(round(fraction * len(table)), 1), len(table) - 1)
     order = Stream(seed, "split", "random").permutation(len(table))
+    return np.sort(order[count:]), np.sort(order[:count])
+
+
+def train_and_val(
+    parts: Mapping[str, Images], fraction: float = 0.2, seed: int = 0
+) -> tuple[Images, Images]:
+    """Choose what to train with and what to hold out; the test part is never among them.
+
+    Parameters
+    ----------
+    parts : dict of str to ObjectSet or MaskSet
+        From `load_objects` or `load_masks`.
+    fraction : float, default 0.2
+        Where there are no parts "train" and "val": the share of images that is held out.
+    seed : int, default 0
+        Which images those are; see `split_images`.
+
+    Returns
+    -------
+    train, val : ObjectSet or MaskSet
+        The parts of these names; or "train", "trainval" or "all", split.
+
+    Raises
+    ------
+    ConfigError
+        If there is only a test part, or too few images to split.
+    """
+    if "train" in parts and "val" in parts:
+        return parts["train"], parts["val"]
+    for name in ("train", "trainval", "all"):
+        if name in parts:
+            rows = split_images(parts[name], fraction, seed)
+            return parts[name].select(rows[0]), parts[name].select(rows[1])
+    raise ConfigError(
+        f"train_and_val: there are only the parts {', '.join(parts)}; give a set with images to "
+        "train with"
+    )
+
+
+def split_images(
+    images: _Rows, fraction: float = 0.2, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Hold out images at random.
+
+    Parameters
+    ----------
+    images : ObjectSet or MaskSet
+        The images.
+    fraction : float, default 0.2
+        The share of the images that is held out; at least one, and not all.
+    seed : int, default 0
+        Which images: the same seed gives the same split.
+
+    Returns
+    -------
+    train, held_out : ndarray of int64
+        Row numbers in ascending order; every row is in exactly one of them.
+
+    Raises
+    ------
+    ConfigError
+        If `fraction` is not between 0 and 1, or there are fewer than two images.
+    """
+    _check_fraction("split_images", fraction)
+    if len(images) < 2:
+        raise ConfigError(f"split_images: {len(images)} images cannot be split; give 2 or more")
+    count = min(max(round(fraction * len(images)), 1), len(images) - 1)
+    order = Stream(seed, "split", "images").permutation(len(images))
     return np.sort(order[count:]), np.sort(order[:count])
 
 

@@ -37,12 +37,32 @@ def own_cache(tmp_path_factory, monkeypatch):
 def command(capsys):
     """Run the command line in this process; return status, standard output, standard error."""
 
-    def run(*words):
+    def run(*words, app="gtsrb"):
         try:
-            status = main(["gtsrb", *map(str, words)])
+            status = main([app, *map(str, words)])
         except SystemExit as exit_:
             status = exit_.code
         out, err = capsys.readouterr()
         return status, out, err
+
+    return run
+
+
+@pytest.fixture
+def detect(command):
+    """Run the command line of detection in this process, as `command` does."""
+
+    def run(*words):
+        return command(*words, app="detect")
+
+    return run
+
+
+@pytest.fixture
+def segment(command):
+    """Run the command line of segmentation in this process, as `command` does."""
+
+    def run(*words):
+        return command(*words, app="segment")
 
     return run

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from object_files import some
 
-from minicnn.data import classes
+from minicnn.data import classes, image_files
 from minicnn.data.classes import (
     CLASS_NAMES,
     GROUP_NAMES,
@@ -21,7 +21,6 @@ from minicnn.data.objects import (
     load_scenes,
     object_set,
     padded_truths,
-    records,
     scenes,
     split_images,
     train_and_val,
@@ -32,7 +31,7 @@ from minicnn.detection import IGNORED, NOTHING
 from minicnn.errors import ConfigError, ShapeError
 
 
-@pytest.mark.parametrize("module", [classes, fitting, object_set, records, scenes, truths])
+@pytest.mark.parametrize("module", [classes, fitting, image_files, object_set, scenes, truths])
 def test_examples(module):
     done = doctest.testmod(module)
     assert done.attempted

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minicnn.data import pictures
-from minicnn.data.pictures import decode, read_picture, to_rgb
+from minicnn.data import _picture_headers, pictures
+from minicnn.data.pictures import decode, picture_size, read_picture, to_rgb
 from minicnn.errors import DataError
 
 RAMP = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
@@ -53,6 +53,18 @@ def gif(screen, frame, before=b""):
     sizes = [struct.pack("<HH", *size) for size in (screen, frame)]
     picture = b",\0\0\0\0" + sizes[1] + b"\0\2\2D\1\0;"
     return b"GIF89a" + sizes[0] + b"\0\0\0" + before + b"!\xf9\4\x08\0\0\0\0" + picture
+
+
+@pytest.mark.parametrize("kind", pictures.KINDS)
+def test_how_large_a_picture_is(kind):
+    data = saved(RGB, kind)
+    assert picture_size(data) == (6, 8)
+    with pytest.raises(DataError, match=r"8 x 6 pixels; more than 47 are refused"):
+        picture_size(data, most_pixels=47)
+    cut = data[: len(pictures.KINDS[kind])]
+    for other, fault in ((b"", "is an empty file"), (b"II*", "is not an image"), (cut, kind)):
+        with pytest.raises(DataError, match=fault):
+            picture_size(other)
 
 
 def test_sixteen_bit_greys_keep_their_shades(tmp_path):
@@ -230,7 +242,7 @@ def test_a_jpeg_of_endless_scans():
 def test_metadata_that_is_cut_out_leaves_the_same_pixels(monkeypatch):
     cases = [saved(RGB, "PNG"), saved(RGB.convert("CMYK"), "JPEG"), turned("JPEG", 1)]
     whole = [np.asarray(decode(data)) for data in cases]
-    monkeypatch.setattr(pictures, "_SMALL", 0)  # always look
+    monkeypatch.setattr(_picture_headers, "_SMALL", 0)  # always look
     for data, expected in zip(cases, whole, strict=True):
         np.testing.assert_array_equal(np.asarray(decode(data)), expected)
 

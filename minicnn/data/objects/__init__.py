@@ -2,16 +2,11 @@
 
 from minicnn.data.objects.fitted_set import fit_all
 from minicnn.data.objects.fitting import fit, unfit
-from minicnn.data.objects.loading import (
-    LAYOUTS,
-    layout_of,
-    load_objects,
-    split_images,
-    train_and_val,
-)
+from minicnn.data.objects.loading import LAYOUTS, layout_of, load_objects
 from minicnn.data.objects.object_set import Annotation, Example, ObjectSet
 from minicnn.data.objects.scenes import in_groups, load_scenes
 from minicnn.data.objects.truths import padded_truths
+from minicnn.data.splits import split_images, train_and_val
 
 __all__ = [
     "LAYOUTS",

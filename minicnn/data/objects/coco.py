@@ -18,13 +18,12 @@ from typing import Any
 from minicnn._reading import shown
 from minicnn.data.archives import unsafe
 from minicnn.data.gtsrb_layouts import Faults
+from minicnn.data.image_files import Files, part_of
 from minicnn.data.objects.records import (
-    Files,
     Found,
     Layout,
     Record,
     gathered,
-    part_of,
     whole_corners,
 )
 from minicnn.errors import DataError

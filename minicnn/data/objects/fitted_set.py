@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -11,9 +9,9 @@ import numpy as np
 from minicnn.data.image_cache import CacheSetting
 from minicnn.data.objects.fitting import fit
 from minicnn.data.objects.object_set import Annotation, ObjectSet
-from minicnn.data.objects.pictures import StoredPictures
 from minicnn.data.objects.storing import stored
-from minicnn.errors import ConfigError, DataError
+from minicnn.data.picture_sources import StoredPictures
+from minicnn.data.reading_all import check_request, read_all, room
 
 __all__ = ["fit_all"]
 
@@ -54,10 +52,7 @@ def fit_all(
     DataError
         If an image is broken; the message names its file.
     """
-    if not 1 <= min(size) <= max(size) <= 8192:
-        raise ConfigError(f"fit_all: size {size}; give a height and width of 1 to 8192 pixels")
-    if workers is not None and workers < 1:
-        raise ConfigError(f"fit_all: {workers} workers cannot decode; say 1 or more")
+    check_request("fit_all", size, workers)
     import PIL
 
     height, width = size
@@ -74,55 +69,24 @@ def fit_all(
 def _read_all(
     objects: ObjectSet, size: tuple[int, int], skip_bad: bool, workers: int | None
 ) -> ObjectSet:
-    """Decode every image on several threads; faults come out in their order."""
-    images = _empty(len(objects), size)
+    """Decode every image; faults come out in their order."""
+    images = room("fit_all", (len(objects), *size, 3), np.uint8)
 
-    def read(index: int) -> tuple[np.ndarray, str]:
-        try:
-            example = objects[index]
-        except DataError as error:
-            if not skip_bad:
-                raise
-            return np.empty((0, 4), np.float32), str(error)
+    def read(index: int) -> np.ndarray:
+        example = objects[index]
         images[index], boxes, _ = fit(example.image, example.boxes, size)
-        return boxes, ""
+        return boxes
 
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        try:
-            done = list(pool.map(read, range(len(objects))))
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-    good = np.array([not reason for _, reason in done], bool)
-    if not good.any():
-        raise DataError(
-            f"{objects.source}: no usable image; {done[0][1] if done else 'none at all'}"
-        )
-    faults = [
-        (file, reason) for file, (_, reason) in zip(objects.files, done, strict=True) if reason
-    ]
+    found = read_all(objects, read, skip_bad, workers)
     notes = [
-        Annotation(note.file, boxes, *note[2:])
-        for note, (boxes, reason) in zip(objects.annotations, done, strict=True)
-        if not reason
+        Annotation(objects.annotations[row].file, boxes, *objects.annotations[row][2:])
+        for row, boxes in zip(found.rows.tolist(), found.results, strict=True)
     ]
     return ObjectSet(
-        StoredPictures(images if good.all() else images[good]),
+        StoredPictures(images if len(found.rows) == len(objects) else images[found.rows]),
         np.arange(len(notes)),
         tuple(notes),
         objects.names,
         objects.source,
-        (*objects.faults, *faults),
+        (*objects.faults, *found.faults),
     )
-
-
-def _empty(count: int, size: tuple[int, int]) -> np.ndarray:
-    """Return room for the images, if there is."""
-    try:
-        return np.empty((count, *size, 3), np.uint8)
-    except MemoryError:
-        needed = count * size[0] * size[1] * 3 / 2**30
-        raise ConfigError(
-            f"fit_all: {count:,} images of {size[0]} x {size[1]} pixels need {needed:,.0f} GiB of "
-            "memory; make the size smaller"
-        ) from None

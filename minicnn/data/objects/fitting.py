@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from minicnn.errors import ConfigError, ShapeError
 
-__all__ = ["fit", "unfit"]
+__all__ = ["fit", "size_within", "unfit"]
 
 _GREY = 128  # the margin: about the mean of photographs, so that its border is no strong edge
 
@@ -56,7 +56,7 @@ def fit(
     boxes = _checked("fit", boxes)
     if min(size) < 1:
         raise ConfigError(f"fit: size {size} is empty; give a height and width of 1 or more")
-    before, after = image.shape[:2], _size_within(image.shape[:2], size)
+    before, after = image.shape[:2], size_within(image.shape[:2], size)
     scale = after[0] / before[0], after[1] / before[1]
     if before != after:
         from PIL import Image
@@ -106,7 +106,7 @@ def _checked(name: str, boxes: npt.ArrayLike) -> np.ndarray:
     return array
 
 
-def _size_within(before: tuple[int, ...], size: tuple[int, int]) -> tuple[int, int]:
+def size_within(before: tuple[int, ...], size: tuple[int, int]) -> tuple[int, int]:
     """Return the largest height and width of the same proportions, in whole pixels."""
     factor = min(size[0] / before[0], size[1] / before[1])
     height, width = (max(1, round(side * factor)) for side in before)

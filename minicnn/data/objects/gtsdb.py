@@ -19,8 +19,8 @@ from minicnn._reading import shown
 from minicnn.data.archives import unsafe
 from minicnn.data.classes import CLASS_NAMES
 from minicnn.data.gtsrb_layouts import Faults
+from minicnn.data.image_files import Files
 from minicnn.data.objects.records import (
-    Files,
     Found,
     Layout,
     Record,

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from minicnn._reading import shown
-from minicnn.backend.random import Stream
 from minicnn.data.archives import Tree, open_tree
 from minicnn.data.gtsrb_layouts import Faults
+from minicnn.data.image_files import Files, whole_path
 from minicnn.data.objects.coco import is_coco, read_coco
 from minicnn.data.objects.gtsdb import is_gtsdb, read_gtsdb
 from minicnn.data.objects.object_set import ObjectSet
-from minicnn.data.objects.pictures import FilePictures
-from minicnn.data.objects.records import Files, Layout, Record, annotated, numbered
+from minicnn.data.objects.records import Layout, Record, annotated, numbered
 from minicnn.data.objects.voc import is_voc, read_voc
 from minicnn.data.objects.yolo import is_yolo, read_yolo
+from minicnn.data.picture_sources import FilePictures
 from minicnn.errors import ConfigError, DataError
 
-__all__ = ["LAYOUTS", "layout_of", "load_objects", "split_images", "train_and_val"]
+__all__ = ["LAYOUTS", "layout_of", "load_objects"]
 
 
 class _Reader(NamedTuple):
@@ -74,7 +74,7 @@ def load_objects(
     DataError
         If nothing is there, or something is broken; the message names the file and the object.
     """
-    path = _expanded(path)
+    path = whole_path(path)
     if layout is not None and layout not in _READERS:
         raise ConfigError(
             f"load_objects: layout {layout!r} is unknown; choose from {', '.join(LAYOUTS)}"
@@ -109,7 +109,7 @@ def layout_of(path: str | Path) -> str:
     DataError
         If nothing is there, or nothing that is known.
     """
-    tree = open_tree(_expanded(path))
+    tree = open_tree(whole_path(path))
     try:
         return _guessed(Files(tree))
     finally:
@@ -142,88 +142,6 @@ def _sets(tree: Tree, kind: str, found: Layout, faults: Faults) -> dict[str, Obj
         for part, part_notes in notes.items()
         if part_notes
     }
-
-
-def train_and_val(
-    parts: Mapping[str, ObjectSet], fraction: float = 0.2, seed: int = 0
-) -> tuple[ObjectSet, ObjectSet]:
-    """Choose what to train with and what to hold out; the test part is never among them.
-
-    Parameters
-    ----------
-    parts : dict of str to ObjectSet
-        From `load_objects`.
-    fraction : float, default 0.2
-        Where there are no parts "train" and "val": the share of images that is held out.
-    seed : int, default 0
-        Which images those are; see `split_images`.
-
-    Returns
-    -------
-    train, val : ObjectSet
-        The parts of these names; or "train", "trainval" or "all", split.
-
-    Raises
-    ------
-    ConfigError
-        If there is only a test part, or too few images to split.
-    """
-    if "train" in parts and "val" in parts:
-        return parts["train"], parts["val"]
-    for name in ("train", "trainval", "all"):
-        if name in parts:
-            rows = split_images(parts[name], fraction, seed)
-            return parts[name].select(rows[0]), parts[name].select(rows[1])
-    raise ConfigError(
-        f"train_and_val: there are only the parts {', '.join(parts)}; give a set with images to "
-        "train with"
-    )
-
-
-def split_images(
-    objects: ObjectSet, fraction: float = 0.2, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Hold out images at random.
-
-    Parameters
-    ----------
-    objects : ObjectSet
-        The images.
-    fraction : float, default 0.2
-        The share of the images that is held out; at least one, and not all.
-    seed : int, default 0
-        Which images: the same seed gives the same split.
-
-    Returns
-    -------
-    train, held_out : ndarray of int64
-        Row numbers in ascending order; every row is in exactly one of them.
-
-    Raises
-    ------
-    ConfigError
-        If `fraction` is not between 0 and 1, or there are fewer than two images.
-    """
-    if not 0 < fraction < 1:
-        raise ConfigError(f"split_images: fraction {fraction} is not between 0 and 1, say 0.2")
-    if len(objects) < 2:
-        raise ConfigError(f"split_images: {len(objects)} images cannot be split; give 2 or more")
-    count = min(max(round(fraction * len(objects)), 1), len(objects) - 1)
-    order = Stream(seed, "split", "images").permutation(len(objects))
-    return np.sort(order[count:]), np.sort(order[:count])
-
-
-def _expanded(path: str | Path) -> Path:
-    try:
-        whole = Path(path).expanduser()
-        there = whole.exists()
-    except RuntimeError as error:  # ~somebody who has no home here
-        raise ConfigError(f"{shown(path)}: {error}; give the whole path") from error
-    except (OSError, ValueError) as error:  # a name that is too long, a folder that is private
-        raise DataError(f"{shown(path)}: cannot be opened: {error}") from error
-    if not there:
-        raise DataError(f"{shown(path)}: there is nothing here; give a folder or a zip archive")
-    return whole
 
 
 def _guessed(files: Files) -> str:

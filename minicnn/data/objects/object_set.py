@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from minicnn.data.objects.pictures import Pictures, StoredPictures
 from minicnn.data.objects.truths import LEAST, ignored, padded_truths
+from minicnn.data.picture_sources import Pictures, StoredPictures
 from minicnn.errors import ConfigError, ShapeError
 
 __all__ = ["Annotation", "Example", "ObjectSet"]

@@ -10,12 +10,12 @@ import numpy as np
 from minicnn.data.classes import CLASS_NAMES, GROUP_NAMES, NUM_CLASSES, group_of
 from minicnn.data.image_cache import CacheSetting
 from minicnn.data.objects.object_set import Annotation, ObjectSet
-from minicnn.data.objects.pictures import StoredPictures
 from minicnn.data.objects.storing import stored
+from minicnn.data.picture_sources import StoredPictures
 from minicnn.data.scenes import making
 from minicnn.data.signs import drawing
 
-__all__ = ["in_groups", "load_scenes"]
+__all__ = ["drawing_source", "in_groups", "load_scenes"]
 
 
 def load_scenes(
@@ -71,7 +71,7 @@ def load_scenes(
     def draw() -> ObjectSet:
         return _as_objects(making.make_scenes(count, size, signs, seed, part, workers), part)
 
-    look = (_drawing_source(), np.__version__, PIL.__version__)
+    look = (drawing_source(), np.__version__, PIL.__version__)
     key = ("scenes", count, size, part, seed, signs, look)
     height, width = size
     scenes = stored(cache, f"scenes-{part}-{count}-{height}x{width}", key, draw)
@@ -115,7 +115,7 @@ def _as_objects(scenes: making.SceneSet, part: str) -> ObjectSet:
 
 
 @lru_cache(maxsize=1)
-def _drawing_source() -> tuple[bytes, ...]:
+def drawing_source() -> tuple[bytes, ...]:
     """Read the drawing code itself: whoever changes it never sees the old scenes again."""
     folders = [Path(str(module.__file__)).parent for module in (making, drawing)]
     return tuple(file.read_bytes() for folder in folders for file in sorted(folder.glob("*.py")))

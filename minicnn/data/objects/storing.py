@@ -9,7 +9,7 @@ import numpy as np
 
 from minicnn.data.image_cache import CacheSetting, Form, kept, pairs, strings
 from minicnn.data.objects.object_set import Annotation, ObjectSet
-from minicnn.data.objects.pictures import StoredPictures
+from minicnn.data.picture_sources import StoredPictures
 from minicnn.errors import DataError
 
 __all__ = ["stored"]

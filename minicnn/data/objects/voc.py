@@ -17,16 +17,14 @@ from xml.etree import ElementTree
 
 from minicnn._reading import shown
 from minicnn.data.gtsrb_layouts import Faults
+from minicnn.data.image_files import Files, part_of, stem
 from minicnn.data.objects.records import (
-    Files,
     Found,
     Layout,
     Record,
     class_names,
     gathered,
     number_in,
-    part_of,
-    stem,
     whole_corners,
 )
 from minicnn.errors import DataError

@@ -16,14 +16,13 @@ from itertools import takewhile
 
 from minicnn._reading import shown
 from minicnn.data.gtsrb_layouts import Faults
+from minicnn.data.image_files import Files, part_of
 from minicnn.data.objects.records import (
-    Files,
     Found,
     Layout,
     Record,
     gathered,
     number_in,
-    part_of,
     whole_corners,
 )
 from minicnn.errors import DataError

@@ -10,7 +10,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from minicnn.data.pictures import decode, read_picture
+from minicnn.data.pictures import decode, picture_size, read_picture
 from minicnn.errors import DataError
 from tests.fuzz.answers import naming
 
@@ -99,6 +99,7 @@ def run(data: bytes, folder) -> None:
     else:
         assert image.mode == "RGB"
         assert 0 < image.width * image.height <= 16_000_000
+        assert picture_size(data) == (image.height, image.width)
 
 
 def saved(image: Image.Image, kind: str, **options: object) -> bytes:

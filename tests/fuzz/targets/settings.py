@@ -6,35 +6,42 @@ import dataclasses
 import json
 import pathlib
 
+from minicnn.apps import detect, gtsrb, segment
 from minicnn.apps._settings import FILE, load_settings
-from minicnn.apps.gtsrb import Settings
 from minicnn.errors import ConfigError, MinicnnError
 from minicnn.estimator import RunConfig
 from minicnn.estimator._settings import check_same, describe
 from tests.fuzz.answers import naming
 
 NAME = "settings"
-NAMES = [field.name for kind in (Settings, RunConfig) for field in dataclasses.fields(kind)]
+APPS = {"gtsrb": gtsrb.Settings, "detect": detect.Settings, "segment": segment.Settings}
+NAMES = [f.name for kind in (*APPS.values(), RunConfig) for f in dataclasses.fields(kind)]
 DICTIONARY = [
     *(f'"{name}":'.encode() for name in NAMES),
-    b'"app": "gtsrb"', b'"track"', b'"seed"', b"null", b"true", b"1e999", b"NaN", b"-Infinity",
+    b'"app": "gtsrb"', b'"app": "detect"', b'"app": "segment"', b'"track"', b'"voc"', b"[96, 128]",
+    b'"seed"', b'"dice+focal"', b'"camvid"',
+    b"null", b"true", b"1e999", b"NaN", b"-Infinity",
     b"{}", b"[]", b'"\\ud800"', b'"\\u0000"', b'"auto"', b'"cuda:9"', b'"float16"', b"1" * 400,
     b"0.5", b"-1",
 ]  # fmt: skip
 FIELDS = {field.name for field in dataclasses.fields(RunConfig)}
 TEXT_OR_NOT = (str, type(None))
 KINDS = {
-    **dict.fromkeys(["split", "model"], (str,)),
+    **dict.fromkeys(["split", "model", "format", "detector", "labels", "flips"], (str,)),
+    **dict.fromkeys(["loss", "weights"], (str,)),
     **dict.fromkeys(["data", "init_from", "freeze", "unfreeze", "rates"], TEXT_OR_NOT),
     "init_sha256": TEXT_OR_NOT,
     **dict.fromkeys(["augment", "skip_bad", "new_head"], (bool,)),
     "per_class": (int, type(None)),
+    **dict.fromkeys(["names", "size of detect", "size of segment"], (tuple,)),
 }
 PLAIN = {"device": None}  # no other is there
 
 
 def seeds() -> list[bytes]:
-    sound = {"app": "gtsrb"} | dataclasses.asdict(Settings())
+    sound = {"app": "gtsrb"} | dataclasses.asdict(gtsrb.Settings())
+    finding = {"app": "detect"} | dataclasses.asdict(detect.Settings(names=("a", "b")))
+    colouring = {"app": "segment"} | dataclasses.asdict(segment.Settings(names=("a", "b")))
     config = {
         "model_dir": "runs/a",
         "save_every": 10,
@@ -54,6 +61,16 @@ def seeds() -> list[bytes]:
         sound | {"freeze": "", "unfreeze": "@", "rates": "a=1e999"},
         sound | {"rates": "=,=", "unfreeze": "a@-1,b@nan"},
         sound | {"more": 1},
+        finding,
+        finding | {"size": [96], "names": "ab"},
+        finding | {"names": [1], "size": [True, 96]},
+        finding | {"size": [0, 10**400], "steps": -1},
+        finding | {"data": "a.zip", "format": "yolo", "labels": "all", "detector": "ssd"},
+        finding | {"labels": "groups", "data": "a", "format": "coco"},
+        colouring,
+        colouring | {"loss": "dice+focal", "weights": "median", "data": "a", "format": "camvid"},
+        colouring | {"loss": "+", "ignore_label": 256},
+        colouring | {"size": [96, 128, 3], "model": "eye"},
         {"app": "other"},
         [sound],
         None,
@@ -88,11 +105,13 @@ def of_an_app(data: bytes, folder) -> None:
     """Read the file of an app."""
     path = folder / FILE
     path.write_bytes(data)
+    app = next((name for name in ("detect", "segment") if name.encode() in data), "gtsrb")
     with naming(path):
-        found = load_settings(folder, "gtsrb", Settings)
+        found = load_settings(folder, app, APPS[app])
     for field in dataclasses.fields(found):
         value = getattr(found, field.name)
-        assert type(value) in KINDS.get(field.name, (int,)), field.name
+        kinds = KINDS.get(f"{field.name} of {app}", KINDS.get(field.name, (int,)))
+        assert type(value) in kinds, field.name
 
 
 def of_a_run(data: bytes, folder) -> None:

@@ -55,6 +55,9 @@ class StoredPictures:
             raise ShapeError(
                 f"StoredPictures: needs uint8 (N, H, W, 3), got {images.dtype} {images.shape}"
             )
+        self._keep(images)
+
+    def _keep(self, images: np.ndarray) -> None:
         self._images = np.ascontiguousarray(images).view()
         self._images.flags.writeable = False
 
@@ -100,19 +103,32 @@ class FilePictures:
         self._tree, self._files, self._sizes = tree, tuple(files), tuple(sizes)
         weakref.finalize(self, tree.close)
 
+    @property
+    def tree(self) -> Tree:
+        """What holds the files; open as long as this is there."""
+        return self._tree
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """Height and width of each picture in pixels."""
+        return self._sizes
+
     def read(self, row: int) -> np.ndarray:
         """Return a picture; see `Pictures`."""
         try:
-            image = decode(self._tree.read(self._files[row]))
+            image = self._decoded(self._tree.read(self._files[row]))
             height, width = self._sizes[row]
-            if image.size != (width, height):
+            if image.shape[:2] != (height, width):
                 raise DataError(
-                    f"is {image.width} x {image.height} pixels, but its annotation says {width} x "
-                    f"{height}: its boxes cannot be right"
+                    f"is {image.shape[1]} x {image.shape[0]} pixels, but its annotation says "
+                    f"{width} x {height}: it cannot be right"
                 )
         except DataError as error:
             raise DataError(f"{shown(self._tree.path / self._files[row])}: {error}") from error
-        return np.asarray(image)
+        return image
+
+    def _decoded(self, data: bytes) -> np.ndarray:
+        return np.asarray(decode(data))
 
     def size(self, row: int) -> tuple[int, int]:
         """Return a picture's height and width; see `Pictures`."""

@@ -1,0 +1,141 @@
+"""The images that a segmentation net is trained and judged on, fitted to one size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+from minicnn.apps._segment_settings import VOID, Settings
+from minicnn.data.masks import MaskSet, fit_masks, load_masks, load_street_scenes
+from minicnn.data.splits import train_and_val
+from minicnn.errors import ConfigError, DataError
+
+__all__ = ["Parts", "load_parts", "load_test"]
+
+HELD_OUT = 5  # one of so many images, where the data do not say which
+TEST_SCENES = 200
+
+
+class Parts(NamedTuple):
+    """What to learn from, what was held out, and how that came about."""
+
+    train: MaskSet
+    held_out: MaskSet
+    how: str
+
+    @property
+    def faults(self) -> tuple[tuple[str, str], ...]:
+        """Place and fault of all that was left out, in either part."""
+        return tuple(dict.fromkeys([*self.train.faults, *self.held_out.faults]))
+
+
+def load_parts(settings: Settings) -> Parts:
+    """Read or draw the images to learn from and those to be judged on while nothing else is known.
+
+    Parameters
+    ----------
+    settings : Settings
+        Where they are, and the size.
+
+    Returns
+    -------
+    Parts
+        All images fitted to the size. What the data call their training and validation part, or
+        a fifth held out at random.
+
+    Raises
+    ------
+    DataError
+        If something is missing or broken.
+    ConfigError
+        If there are no images in one of the parts, or too many classes.
+    """
+    if settings.data is None:
+        count, more = settings.scenes, -(-settings.scenes // HELD_OUT)
+        drawn = _fitted(load_street_scenes(count + more, settings.size, seed=settings.seed))
+        return Parts(
+            drawn.select(range(count)), drawn.select(range(count, count + more)), "other streets"
+        )
+    parts = _read(settings)
+    train, held_out = train_and_val(parts, 1 / HELD_OUT, settings.seed)
+    how = "as the data have it" if "train" in parts and "val" in parts else "at random"
+    return Parts(_fitted(train, settings), _fitted(held_out, settings), how)
+
+
+def load_test(settings: Settings, part: str | None = None, own: bool = True) -> tuple[MaskSet, str]:
+    """Read or draw the images of a part to be judged on.
+
+    Parameters
+    ----------
+    settings : Settings
+        Where they are, the size, the classes, which the data must have.
+    part : {"train", "validation", "test", "all"}, optional
+        Which. By default what was held out, where the net has learned from these data; of others
+        the test part, or what comes closest.
+    own : bool, default True
+        Whether the net has learned from these data.
+
+    Returns
+    -------
+    images : MaskSet
+        Fitted to the size.
+    part : str
+        What they are.
+
+    Raises
+    ------
+    DataError
+        If something is missing or broken, or the classes are others.
+    """
+    if settings.data is None and part == "test":
+        drawn = load_street_scenes(TEST_SCENES, settings.size, part, settings.seed)
+        return _fitted(drawn), part
+    if settings.data is None or (own and part in ("train", "validation", None)):
+        if part == "all":
+            raise ConfigError("--part all: of drawn streets there is no end; say test, or another")
+        parts = load_parts(settings)
+        images = parts.train if part == "train" else parts.held_out
+        part = part or "validation"
+    else:
+        given = _read(settings) if own else _read_others(settings)
+        order = ("test", "val", "all", "trainval", "train")
+        part = "val" if part == "validation" else part
+        part = part or next(name for name in order if name in given)
+        if part not in given:
+            raise DataError(f"{settings.data} has no {part} part; it has {', '.join(given)}")
+        images, part = _fitted(given[part], settings), "validation" if part == "val" else part
+    if settings.names and images.names != settings.names:
+        raise DataError(
+            f"{images.source}: has the classes {', '.join(images.names[:12])}, but the run has "
+            f"learned {', '.join(settings.names[:12])}; give data of the same"
+        )
+    return images, part
+
+
+def _read(settings: Settings) -> dict[str, MaskSet]:
+    """Return the parts of real data."""
+    assert settings.data is not None
+    return load_masks(
+        settings.data, settings.format, settings.names or None, skip_bad=settings.skip_bad
+    )
+
+
+def _read_others(settings: Settings) -> dict[str, MaskSet]:
+    """Return the parts of data that the run has not learned from, whose classes may be others."""
+    found = _read(replace(settings, names=()))
+    names = next(iter(found.values())).names
+    unnamed = names == tuple(map(str, range(len(names))))
+    return _read(settings) if unnamed and len(names) <= len(settings.names) else found
+
+
+def _fitted(images: MaskSet, settings: Settings | None = None) -> MaskSet:
+    """Return the images brought to the size, with a label for what is to be ignored."""
+    if settings is not None:
+        images = fit_masks(images, settings.size, skip_bad=settings.skip_bad)
+    if images.ignore_label is None:
+        images = replace(images, ignore_label=VOID)
+    if images.masks.itemsize > 1:
+        raise ConfigError(
+            f"{images.source}: has {len(images.names):,} classes; up to {VOID} can be learned"
+        )
+    return images

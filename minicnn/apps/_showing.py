@@ -1,0 +1,76 @@
+"""What all apps show alike: how far something is, figures as files, numbers as JSON."""
+
+from __future__ import annotations
+
+import io
+import math
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Progress", "free_name", "json_number", "png_of"]
+
+_REDRAW = 0.2  # seconds
+
+
+class Progress:
+    """Shows on a terminal how many of a number of images are done; elsewhere it is silent.
+
+    Parameters
+    ----------
+    what : str
+        What is done with them.
+    total : int
+        How many there are.
+    """
+
+    def __init__(self, what: str, total: int) -> None:
+        self._what, self._total, self._drawn = what, total, 0.0
+        self._out = sys.stderr if sys.stderr is not None and sys.stderr.isatty() else None
+
+    def __call__(self, done: int, total: int | None = None) -> None:
+        """Show a number, if the last one was shown a while ago."""
+        now = time.perf_counter()
+        if self._out is not None and now - self._drawn > _REDRAW:
+            self._drawn = now
+            print(f"\r{self._what} {done:,} of {total or self._total:,}", end="", file=self._out)
+            self._out.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._out is not None and self._drawn:
+            print("\r\x1b[K", end="", file=self._out, flush=True)
+
+
+def png_of(figure: Figure) -> bytes:
+    """Return a figure as a file of PNG."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png")
+    return drawn.getvalue()
+
+
+def free_name(path: Path, taken: set[str]) -> str:
+    """Return the name of a PNG for a picture that is not taken yet, and take it."""
+    name, number = f"{path.stem}.png", 1
+    while name in taken:
+        number += 1
+        name = f"{path.stem}-{number}.png"
+    taken.add(name)
+    return name
+
+
+def json_number(value: float) -> float | None:
+    """Return a number as JSON has it, which knows no NaN."""
+    return None if math.isnan(value) else float(value)

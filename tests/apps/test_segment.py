@@ -1,0 +1,244 @@
+"""Segmentation from the outside: what a person types, and what comes back."""
+
+import io
+import json
+import signal
+
+import numpy as np
+import pytest
+from command_line import result, start, wait_for_step
+from PIL import Image
+
+from minicnn.apps import segment as app
+from minicnn.apps._segmentation import judge, scorer_of, segment_picture
+from minicnn.apps.segment import SEGMENTERS
+from minicnn.data.masks import CAMVID_CLASSES
+from minicnn.data.pictures import decode_labels, read_photograph
+from minicnn.data.scenes import SCENE_CLASSES, make_scenes
+
+KEYS = {
+    "mean_iou", "pixel_accuracy", "mean_accuracy", "frequency_weighted_iou", "boundary_f1",
+    "per_class", "model", "tta", "examples", "steps", "seconds", "images_per_s", "data", "part",
+    "skipped", "model_dir", "checkpoint_sha256",
+}  # fmt: skip
+TINY = ["--size", "32", "48", "--channels", "4", "--batch-size", "4"]
+QUICK = [*TINY, "--scenes", "10", "--epochs", "3", "--loss", "cross_entropy+dice"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run on drawn streets that is done: its folder, and what it printed."""
+    folder = tmp_path_factory.mktemp("run")
+    process = start("--model-dir", folder, "--json", *QUICK, app="segment")
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return folder, out
+
+
+def saved(array, name):
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, "PNG")
+    name.parent.mkdir(parents=True, exist_ok=True)
+    name.write_bytes(file.getvalue())
+
+
+@pytest.fixture(scope="module")
+def camvid(tmp_path_factory):
+    """Drawn streets in CamVid's layout, a corner of each void, one mask of another size."""
+    folder = tmp_path_factory.mktemp("camvid")
+    scenes = make_scenes(7, (32, 48), seed=3)
+    for i, scene in enumerate(scenes.scenes):
+        part = "train" if i < 5 else "val"
+        mask = scene.mask.copy()
+        mask[:8, :8] = 11
+        saved(scene.image, folder / part / f"{i}.png")
+        saved(mask if i else mask[1:], folder / f"{part}annot" / f"{i}.png")
+    return folder
+
+
+def test_training_shows_what_it_learned(trained):
+    folder, out = trained
+    found = result(out)
+    assert set(found) == KEYS
+    assert (found["model"], found["part"], found["steps"]) == ("unet", "validation", 8)
+    assert tuple(found["per_class"]) == SCENE_CLASSES
+    assert 0 < found["mean_iou"] < found["pixel_accuracy"] <= 1
+    assert "These streets are DRAWN" in out
+    assert "boundary F1" in out
+    for picture in ("curves.png", "confusion.png", "found-1.png"):
+        with Image.open(folder / picture) as image:
+            assert image.width > 300
+    assert len((folder / "training.csv").read_text().splitlines()) == 9
+
+
+def test_evaluation_repeats_what_training_found(trained, segment):
+    folder, out = trained
+    status, again, _ = segment("evaluate", "--model-dir", folder, "--json")
+    assert status == 0
+    for key in KEYS - {"seconds", "images_per_s"}:
+        assert result(again)[key] == result(out)[key]
+
+
+def test_other_streets_and_other_views(trained, segment, monkeypatch):
+    monkeypatch.setattr("minicnn.apps._segment_data.TEST_SCENES", 3)
+    words = ["evaluate", "--model-dir", trained[0], "--part", "test", "--json"]
+    found = []
+    for more in ([], ["--tta"]):
+        status, out, err = segment(*words, *more)
+        assert status == 0, err
+        found.append(result(out))
+        assert (found[-1]["examples"], found[-1]["part"]) == (3, "test")
+        assert found[-1]["tta"] is bool(more)
+    assert found[0]["pixel_accuracy"] != found[1]["pixel_accuracy"]
+    status, out, _ = segment("--tta", "--json", "--model-dir", trained[0], "evaluate")
+    assert (status, result(out)["tta"]) == (0, True)
+
+
+def test_prediction_draws_and_writes_the_class_of_each_pixel(trained, tmp_path, segment):
+    folder, _ = trained
+    (scene,) = make_scenes(1, (80, 90), seed=5).scenes
+    for name in ("a.png", "b/a.png"):
+        saved(scene.image, tmp_path / name)
+    for tiles in ([], ["--tiles"]):
+        out_folder = tmp_path / f"seen{len(tiles)}"
+        status, out, err = segment(
+            "predict", "--model-dir", folder, "--json", *tiles, "--out", out_folder,
+            tmp_path / "a.png", tmp_path / "b/a.png",
+        )  # fmt: skip
+        assert status == 0, err
+        run = app.load_run(folder)
+        picture = read_photograph(tmp_path / "a.png")
+        wanted = segment_picture(scorer_of(run.net), picture, run.settings.size, bool(tiles))
+        first, second = result(out)["predictions"]
+        assert wanted.shape == (first["height"], first["width"]) == (80, 90)
+        for row, name in ((first, "a.png"), (second, "a-2.png")):
+            assert row["picture"] == str(out_folder / name)
+            mask = decode_labels((out_folder / f"{name[:-4]}_mask.png").read_bytes())
+            np.testing.assert_array_equal(mask, wanted)
+            shares = {n: share for i, n in enumerate(SCENE_CLASSES)
+                      if (share := (wanted == i).mean())}  # fmt: skip
+            assert row["shares"] == pytest.approx(shares, abs=1e-6)
+            with Image.open(row["picture"]) as drawn:
+                assert drawn.width > 800
+        written = json.loads((out_folder / "predictions.json").read_text())
+        assert written == {"classes": list(SCENE_CLASSES), "predictions": [first, second]}
+
+
+def test_a_run_that_was_stopped_ends_with_the_bits_of_one_that_was_not(trained, tmp_path, segment):
+    """Also if the two have other numbers of threads."""
+    process = start(
+        "--model-dir", tmp_path, "--save-every", 2, "--workers", 0, *QUICK, MINICNN_THREADS="1",
+        app="segment",
+    )  # fmt: skip
+    wait_for_step(tmp_path, 3, process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "minicnn.train segment --resume" in err
+    status, resumed, err = segment("--resume", "--model-dir", tmp_path, "--json")
+    assert status == 0, err
+    assert result(resumed)["checkpoint_sha256"] == result(trained[1])["checkpoint_sha256"]
+    csv = [(folder / "training.csv").read_text() for folder in (trained[0], tmp_path)]
+    assert csv[0] == csv[1]
+
+
+@pytest.mark.parametrize("model", SEGMENTERS)
+def test_every_net_is_trained_on_real_data(model, camvid, tmp_path, segment):
+    """Void pixels and classes that never occur among them; a broken pair is left out."""
+    loss = ["--loss", "focal"] if model == "fcn" else []
+    weights = ["--weights", "median"] if model != "segnet" else []
+    status, out, err = segment(
+        "--data", camvid, "--skip-bad", "--model", model, "--epochs", 2, *TINY, *loss, *weights,
+        "--model-dir", tmp_path, "--json",
+    )  # fmt: skip
+    assert status == 0, err
+    found = result(out)
+    assert tuple(found["per_class"]) == CAMVID_CLASSES
+    assert (found["examples"], found["steps"], found["skipped"]) == (2, 2, 1)
+    skipped = (tmp_path / "skipped.csv").read_text()
+    assert "is 32 x 48 pixels (H x W), but its mask 'trainannot/0.png' 31 x 48" in skipped
+    run = app.load_run(tmp_path)
+    assert (run.settings.ignore_label, run.settings.format) == (11, "camvid")
+    assert all(np.isfinite(array).all() for array in run.net.state_dict().values())
+    if model == "unet":
+        status, out, err = segment(
+            "evaluate", "--model-dir", tmp_path, "--data", camvid, "--skip-bad", "--json"
+        )
+        assert status == 0, err
+        assert (result(out)["part"], result(out)["mean_iou"]) == ("validation", found["mean_iou"])
+
+
+def test_other_data_without_names_have_the_classes_of_the_run(trained, tmp_path, segment):
+    (scene,) = make_scenes(1, (32, 48), seed=7).scenes
+    saved(scene.image, tmp_path / "1.png")
+    saved(np.minimum(scene.mask, 6), tmp_path / "1_mask.png")
+    words = ["evaluate", "--model-dir", trained[0], "--data", tmp_path, "--json"]
+    status, out, err = segment(*words)
+    assert status == 0, err
+    assert tuple(result(out)["per_class"]) == SCENE_CLASSES
+    assert (result(out)["part"], result(out)["examples"]) == ("all", 1)
+    saved(np.full((32, 48), 8, np.uint8), tmp_path / "1_mask.png")
+    status, out, err = segment(*words)
+    assert status == 2
+    assert "has the classes 0, 1, 2, 3, 4, 5, 6, 7, 8, but" in err
+
+
+def test_broken_masks_stop_the_run_unless_they_are_to_be_skipped(camvid, tmp_path, segment):
+    status, _, err = segment("--data", camvid, "--model-dir", tmp_path, *TINY)
+    assert status == 2
+    assert "0.png: is 32 x 48 pixels (H x W), but its mask 'trainannot/0.png' 31 x 48" in err
+    assert "--skip-bad" in err
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_net_learns_streets():
+    """In a few seconds it tells sky from road, without augmentation."""
+    settings = app.Settings(
+        size=(24, 32), channels=8, epochs=30, scenes=16, names=SCENE_CLASSES, augment=False
+    )
+    parts = app.load_parts(settings)
+    with app.make_estimator(settings, parts.train, None) as estimator:
+        batches = app.training_input(settings, parts.train)
+        estimator.train(lambda: batches, steps=settings.steps(16))
+        outcome = judge(scorer_of(estimator.module), parts.train)
+    assert outcome.results["pixel_accuracy"] > 0.7
+    assert outcome.results["per_class"]["sky"]["iou"] > 0.6
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--data", "/nowhere/at/all"], "/nowhere/at/all"),
+        (["--data", __file__], "test_segment.py"),
+        (["--format", "camvid"], "--format camvid needs --data"),
+        (["--epochs", "0"], "epochs must be at least 1, got 0"),
+        (["--model", "eye"], "invalid choice: 'eye'"),
+        (["--loss", "dice+hope"], "'hope' is unknown; give cross_entropy, focal, dice, or a sum"),
+        (["--size", "8", "64"], "size must be a height and a width from 16 to 4,096, got 8 64"),
+        (["--workers", "-1"], "--workers must be 0 or more"),
+        (["--device", "abacus"], "device 'abacus' is unknown"),
+        (["--resume"], "no segment run is here"),
+        (["evaluate"], "no segment run is here"),
+        (["predict", "x.png"], "no segment run is here"),
+        (["--epochs", "3", "predict", "x.png"], "--epochs means nothing to predict"),
+        (["--data", "a", "predict", "x.png"], "--data means nothing to predict"),
+    ],
+)
+def test_wrong_use_gets_one_line_and_status_2(words, message, tmp_path, segment):
+    at = ["--model-dir", tmp_path / "run"]
+    status, _, err = segment(*at, *words) if "predict" in words else segment(*words, *at)
+    assert status == 2
+    assert message in err
+    assert err.strip().count("\n") == 0
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_neither_written_over_nor_resumed_with_other_settings(trained, camvid, segment):
+    before = sorted((trained[0] / "checkpoints").iterdir())
+    status, _, err = segment("--model-dir", trained[0], *QUICK)
+    assert (status, "--resume" in err) == (2, True)
+    status, _, err = segment("--resume", "--model-dir", trained[0], "--channels", 3)
+    assert (status, "--channels was 4, is 3" in err) == (2, True)
+    status, _, err = segment("evaluate", "--model-dir", trained[0], "--data", camvid, "--skip-bad")
+    assert (status, "has the classes sky, building, pole, road, pavement, tree" in err) == (2, True)
+    assert sorted((trained[0] / "checkpoints").iterdir()) == before
