@@ -60,7 +60,7 @@ class RCNN(Detector):
         K, the background not among them.
     backbone : Backbone, optional
         By default one of 16 channels and three stages.
-    window : int, default 112
+    window : int, default 80
         Height and width that proposals are warped to, in pixels.
     context : int, default 8
         How many of these, at each side, show what is around the proposal.
@@ -106,7 +106,7 @@ class RCNN(Detector):
         self,
         classes: int,
         backbone: Backbone | None = None,
-        window: int = 112,
+        window: int = 80,
         context: int = 8,
         features: int = 256,
         proposals: int = 2000,

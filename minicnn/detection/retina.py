@@ -9,7 +9,7 @@ Lin, Goyal, Girshick, He and Dollar, "Focal Loss for Dense Object Detection", IC
 
 Departures, all for small pictures and for training from scratch in minutes: the maps begin at a
 stride of 4 and not 8, for objects of 8 pixels; anchors are of one ratio and two sizes a map rather
-than three times three; the towers of the heads have one convolution of 48 channels before the
+than three times three; the towers of the heads have one convolution of 40 channels before the
 last, not four of 256, with batch normalisation, of which each map has its own; an object's best
 anchor answers for it even if it overlaps by less than one half; the steps are told in units of a
 tenth and a fifth, as in Faster R-CNN, and their loss counts a quarter.
@@ -61,7 +61,7 @@ class RetinaNet(Detector):
         are of 10 to 112 pixels.
     ratios : sequence of float, default (1,)
         Heights of the anchors by their widths.
-    channels : int, default 48
+    channels : int, default 40
         Of the pyramid and of the heads.
     depth : int, default 1
         Convolutions of each head before its last.
@@ -106,7 +106,7 @@ class RetinaNet(Detector):
         classes: int,
         sizes: Sequence[float] = (2.5, 3.5),
         ratios: Sequence[float] = (1.0,),
-        channels: int = 48,
+        channels: int = 40,
         depth: int = 1,
         more: int = 1,
         gamma: float = 2.0,

@@ -110,7 +110,7 @@ class SelectiveSearch:
     [[10.0, 20.0, 30.0, 35.0], [0.0, 0.0, 40.0, 60.0]]
     """
 
-    spaces: Sequence[str] = ("hsv", "lab", "rgi")
+    spaces: Sequence[str] = ("hsv", "lab")
     scales: Sequence[float] = (30.0, 100.0)
     similarities: Sequence[Sequence[str]] = (SIMILARITIES, SIMILARITIES[:2])
     least: int = 8

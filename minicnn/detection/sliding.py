@@ -2,7 +2,7 @@
 
 The rung all others are measured against. Images of a pyramid, each smaller than the one before by
 a constant factor, are covered with windows of one size that overlap, and a network that has learned
-to tell objects from background classifies each window by itself: some twenty thousand for a small
+to tell objects from background classifies each window by itself: some forty thousand for a small
 image. A window cannot be anything but square, and cannot move: a found box is as exact as the grid.
 
 Where this departs from the papers below: their classifiers were not deep, and mined their
@@ -66,9 +66,9 @@ class SlidingWindow(Detector):
         How many of these, at each side, show what is around the box.
     smallest : float, default 10
         Side of the smallest boxes, in pixels of the image.
-    growth : float, default 1.25
+    growth : float, default 1.2
         From one side to the next larger one, until the image's shorter side.
-    step : float, default 0.25
+    step : float, default 0.2
         From one window to the next, as a share of the box's side.
     samples : int, default 32
         Windows of an image that are learned from, a quarter of them with an object if there is one.
@@ -92,8 +92,8 @@ class SlidingWindow(Detector):
         window: int = 64,
         context: int = 8,
         smallest: float = 10.0,
-        growth: float = 1.25,
-        step: float = 0.25,
+        growth: float = 1.2,
+        step: float = 0.2,
         samples: int = 32,
     ) -> None:
         super().__init__(classes)

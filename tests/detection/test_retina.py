@@ -75,7 +75,7 @@ def test_all_maps_share_the_weights_of_the_heads_but_not_their_normalisation():
         assert len(convolutions) == 2 + 1
         assert len(list(head.parameters())) == 3 + 1 + 5 * 2 * 2, "a bias; a gain and a shift each"
     counts = [sum(p.size for p in RetinaNet(4, more=m).parameters()) for m in (0, 1)]
-    assert counts[1] - counts[0] == 48 * 48 * 9 + 2 * 48 + 2 * 2 * 48
+    assert counts[1] - counts[0] == 40 * 40 * 9 + 2 * 40 + 2 * 2 * 40
 
 
 def test_losses_are_finite_whatever_there_is():

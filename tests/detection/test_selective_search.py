@@ -148,7 +148,7 @@ def test_proposals_are_boxes_of_the_image_no_two_the_same(scenes):
 def test_a_hierarchy_holds_together(scenes):
     image = scenes[2].image[:70, :90]
     trees = list(SelectiveSearch().hierarchies(image))
-    assert len(trees) == 3 * 2 * 2
+    assert len(trees) == 2 * 2 * 2
     for tree in trees:
         first = tree.labels.max() + 1
         assert len(tree.boxes) == 2 * first - 1

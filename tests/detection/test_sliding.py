@@ -31,7 +31,7 @@ def grid(net, size):
 
 def test_the_first_level_by_hand():
     # boxes of 16 pixels for 10 in the image: 32 x 48 becomes 51 x 77, in steps of 16 / 4 = 4
-    (height, width), corners = next(small().levels((32, 48)))
+    (height, width), corners = next(small(step=0.25).levels((32, 48)))
     assert (height, width) == (51, 77)
     rows, columns = [0, 4, 8, 12, 16, 20, 24, 28, 32, 35], [*range(0, 61, 4), 61]
     assert corners.tolist() == [[y, x] for y in rows for x in columns]
@@ -44,7 +44,7 @@ def test_windows_cover_the_image_in_all_sizes(size):
     assert boxes.min() >= 0
     assert (boxes[:, 2:] <= np.array(size) + 1e-9).all()
     assert list(net.sides(size)) == pytest.approx(
-        [min(10, *size) * 1.25**i for i in range(20) if min(10, *size) * 1.25**i <= min(size)]
+        [min(10, *size) * 1.2**i for i in range(25) if min(10, *size) * 1.2**i <= min(size)]
     )
     assert {tuple(b) for b in boxes[:, :2].tolist()} >= {(0.0, 0.0)}
     np.testing.assert_allclose(boxes[:, 2:].max(axis=0), size)
