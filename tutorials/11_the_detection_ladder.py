@@ -608,8 +608,8 @@ figure
 
 # %% [markdown]
 # **Notice** what each rung saved. R-CNN looks at a few per cent of the windows, but has to search
-# for them, and shows them to its network in more detail. Fast R-CNN convolves the image once. What is
-# left is mostly the search, and Faster R-CNN does without. One stage saves the second look, and
+# for them, and shows them to its network in more detail. Fast R-CNN convolves the image once. What
+# is left is mostly the search, and Faster R-CNN does without. One stage saves the second look, and
 # pays with the imbalance. (The course tells of 50 seconds for R-CNN and a fraction of a second for
 # Faster R-CNN; compare the ratios, for here all nets are small.)
 #

@@ -142,7 +142,7 @@ class Pictures:
     objects : ObjectSet
         The images, fitted.
     least : float
-        Objects whose smaller side has fewer pixels are ignored.
+        Objects whose smaller side has fewer pixels are ignored, as difficult ones and crowds.
     proposals : sequence of ndarray, optional
         Boxes of each image.
     """
@@ -157,9 +157,10 @@ class Pictures:
 
     def __getitem__(self, index: int) -> Picture:
         image, boxes, classes, *_ = self._objects[index]
-        difficult = self._objects.expected(index, self._least)["difficult"]
+        expected = self._objects.expected(index, self._least)
+        ignored = expected["difficult"] | expected["crowd"]
         proposals = None if self._proposals is None else self._proposals[index]
-        return Picture(image, boxes, np.where(difficult, IGNORED, classes), None, proposals)
+        return Picture(image, boxes, np.where(ignored, IGNORED, classes), None, proposals)
 
 
 def _changes(settings: Settings, pictures: Pictures) -> Compose | None:

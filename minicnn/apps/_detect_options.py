@@ -149,14 +149,20 @@ def settings_of(options: argparse.Namespace) -> Settings:
         given["size"] = tuple(given["size"])
     if options.data is not None:
         given |= data_of(options)
-    elif options.format is not None and not options.resume:
-        raise ConfigError(f"--format {options.format} needs --data, the photographs")
+    elif not options.resume:
+        check_format(options)
     if options.resume:
         if options.minutes is not None:
             raise ConfigError("--minutes means nothing to --resume: how long it takes was settled")
         resumed: Settings = resumed_settings(options, "detect", Settings, given)
         return resumed
     return Settings(**_defaults(given) | given)
+
+
+def check_format(options: argparse.Namespace) -> None:
+    """Refuse a format of data that are not given."""
+    if options.format is not None and options.data is None:
+        raise ConfigError(f"--format {options.format} needs --data, the photographs")
 
 
 def other_data(settings: Settings, options: argparse.Namespace) -> Settings:

@@ -99,10 +99,8 @@ def judge(
     return Outcome(objects, tuple(found), least)
 
 
-def find_in(
-    net: Detector, picture: np.ndarray, size: tuple[int, int], score: float, overlap: float = 0.5
-) -> Detections:
-    """Find objects in a picture of any size.
+def find_in(net: Detector, picture: np.ndarray, size: tuple[int, int], score: float) -> Detections:
+    """Find objects in a picture of any size, as `judge` does: boxes may overlap as much.
 
     Parameters
     ----------
@@ -114,8 +112,6 @@ def find_in(
         Height and width that it is fitted into, in pixels: those of training.
     score : float
         What is less sure is left out.
-    overlap : float, default 0.5
-        Of two boxes of a class that overlap more, the surer stays.
 
     Returns
     -------
@@ -123,7 +119,7 @@ def find_in(
         In pixels of the picture.
     """
     image, _, scale = fit(picture, np.empty((0, 4)), size)
-    found = net.find(image[None], score, overlap)[0]
+    found = net.find(image[None], score=score)[0]
     boxes = unfit(found.boxes, scale, picture.shape[:2])
     inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # not only in the margin
     return Detections(boxes[inside], found.scores[inside], found.classes[inside])

@@ -85,8 +85,8 @@ DETECTORS: dict[str, Recipe] = {
     "rcnn": Recipe("R-CNN", _rcnn, 800, 3e-3, proposals=PROPOSALS),
     "fast": Recipe("Fast R-CNN", _fast, 1500, 2e-3, proposals=PROPOSALS),
     "faster": Recipe("Faster R-CNN", _faster, 1800, 2e-3),
-    "dense": Recipe("dense one-stage", _dense, 3000, 4e-3),
-    "ssd": Recipe("SSD", _ssd, 3000, 2e-3),
-    "yolo": Recipe("YOLO", _yolo, 3000, 2e-3),
-    "retina": Recipe("RetinaNet", _retina, 3000, 2e-3),
+    "dense": Recipe("dense one-stage", _dense, 2600, 4e-3),
+    "ssd": Recipe("SSD", _ssd, 2500, 2e-3),
+    "yolo": Recipe("YOLO", _yolo, 2500, 2e-3),
+    "retina": Recipe("RetinaNet", _retina, 1800, 2e-3),
 }

@@ -26,6 +26,8 @@ __all__ = [
     "whole_path",
 ]
 
+_SEVERAL = {"labels": "--groups, --all-classes or --one-class"}  # settings of several options
+
 
 def add_run_options(group: argparse._ArgumentGroup) -> None:
     """Declare how a run is carried out; what it learns does not depend on it."""
@@ -66,16 +68,22 @@ def check_run_options(options: argparse.Namespace) -> None:
     """Refuse numbers that make no sense."""
     for name, least in (("workers", 0), ("save_every", 1)):
         if getattr(options, name) < least:
-            flag = "--" + name.replace("_", "-")
-            raise ConfigError(f"{flag} must be {least} or more, got {getattr(options, name)}")
+            raise ConfigError(
+                f"{_flag(name)} must be {least} or more, got {getattr(options, name)}"
+            )
 
 
 def refuse(options: argparse.Namespace, names: Sequence[str]) -> None:
     """Refuse options that were given before a command that has no use for them."""
     for name in names:
-        if getattr(options, name) not in (None, False):
-            flag = "--" + name.replace("_", "-")
-            raise ConfigError(f"{flag} means nothing to {options.action}; leave it out")
+        value = getattr(options, name)
+        if value is not None and value is not False:  # 0 was given
+            raise ConfigError(f"{_flag(name)} means nothing to {options.action}; leave it out")
+
+
+def _flag(name: str) -> str:
+    """Return what is typed to set something."""
+    return _SEVERAL.get(name, "--" + name.replace("_", "-"))
 
 
 def check_free(options: argparse.Namespace) -> None:
@@ -96,7 +104,7 @@ def resumed_settings(
     """Return the settings of the run that is resumed; what is given besides must be the same."""
     saved = load_settings(options.model_dir, app, kind)
     different = [
-        f"--{name.replace('_', '-')} was {getattr(saved, name)}, is {value}"
+        f"{_flag(name)} was {getattr(saved, name)}, is {value}"
         for name, value in given.items()
         if value != getattr(saved, name) and name != "data"  # which may have been moved
     ]

@@ -62,12 +62,10 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     setting("weights", "median: pixels of rare classes count more", choices=WEIGHTS)
     setting("seed", "of all that is random", type=int)
     setting(
-        "augment", "move, scale and relight images and masks at random",
+        "augment", "move, scale and relight images and masks at random", "with --data",
         action=argparse.BooleanOptionalAction,
     )  # fmt: skip
-    setting(
-        "flips", "which mirror images are as good; all: upside down, too", choices=FLIPS,
-    )  # fmt: skip
+    setting("flips", "which mirror images are as good; all: upside down, too", choices=FLIPS)
     add_run_options(learn)
     _add_views(parser)
     add_common(parser, MODEL_DIR)
@@ -144,7 +142,10 @@ def settings_of(options: argparse.Namespace) -> Settings:
     if options.resume:
         resumed: Settings = resumed_settings(options, "segment", Settings, given)
         return resumed
-    suits = {"channels": SEGMENTERS[given.get("model", DEFAULTS.model)].channels}
+    suits = {
+        "channels": SEGMENTERS[given.get("model", DEFAULTS.model)].channels,
+        "augment": options.data is not None,
+    }
     return Settings(**suits | given)
 
 

@@ -48,22 +48,25 @@ class Settings:
         Height and width that images are fitted into, in pixels.
     channels : int
         Of the first layer; those of later layers are multiples.
-    epochs : int, default 40
+    epochs : int, default 30
         How often each image is seen.
     batch_size : int, default 8
         Images a step.
     scenes : int, default 400
         How many streets are drawn to learn from, where there are no data.
-    loss : str, default "cross_entropy"
+    loss : str, default "cross_entropy+dice"
         Which loss, or sum of several: "cross_entropy", "focal", "dice", "cross_entropy+dice".
     weights : {"none", "median"}, default "none"
         Whether pixels of rare classes count more, by `median_frequency_weights`.
     seed : int, default 0
         Of the first weights, the order, the augmentation and all that is drawn in training.
-    augment : bool, default True
-        Whether every image is moved, scaled and relit at random in training, its mask with it.
+    augment : bool, default False
+        Whether every image is moved, scaled and relit at random in training, its mask with it. Of
+        photographs there are never enough; streets can be drawn until there are, and what is
+        scaled is blurred, which thin poles suffer from.
     flips : {"none", "left-right", "all"}, default "left-right"
-        Which mirror images are as good; "all": those that stand upside down, too.
+        Which mirror images are as good, and seen as often; "all": those that stand upside down,
+        too.
     skip_bad : bool, default False
         Whether broken images and masks are left out, counted and named, instead of ending the run.
 
@@ -80,13 +83,13 @@ class Settings:
     ignore_label: int = VOID
     size: tuple[int, int] = (96, 128)
     channels: int = 16
-    epochs: int = 40
+    epochs: int = 30
     batch_size: int = 8
     scenes: int = 400
-    loss: str = "cross_entropy"
+    loss: str = "cross_entropy+dice"
     weights: str = "none"
     seed: int = 0
-    augment: bool = True
+    augment: bool = False
     flips: str = "left-right"
     skip_bad: bool = False
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from minicnn._command_line import say
 from minicnn._files import write_file
 from minicnn.errors import CheckpointError
 
-__all__ = ["describe_skipped", "note_skipped", "write_skipped"]
+__all__ = ["describe_skipped", "in_evaluation", "note_skipped", "write_skipped"]
 
 LISTED = 20  # on the screen
+
+
+def in_evaluation(options: argparse.Namespace, settings: Any) -> bool:
+    """Whether an evaluation leaves out what is broken: on its own data a run does as it did."""
+    own = options.data is None and not getattr(options, "download", False)
+    return bool(options.skip_bad) or (own and settings.skip_bad)
 
 
 def write_skipped(skipped: Sequence[tuple[str, str]], path: Path) -> None:

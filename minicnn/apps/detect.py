@@ -72,7 +72,7 @@ def build_detector(settings: Settings, train: ObjectSet | None = None) -> Detect
     boxes = None
     if train is not None:
         truths = [train.expected(i, settings.least) for i in range(len(train))]
-        boxes = np.concatenate([t["boxes"][~t["difficult"]] for t in truths])
+        boxes = np.concatenate([t["boxes"][~(t["difficult"] | t["crowd"])] for t in truths])
         boxes = boxes if len(boxes) else None
     with nn.seed(settings.seed):
         recipe = DETECTORS[settings.detector]
@@ -196,6 +196,9 @@ def steps_in(
     train: ObjectSet,
     proposals: list[np.ndarray] | None = None,
     workers: int = 2,
+    *,
+    device: str = "cpu",
+    precision: str | None = None,
 ) -> int:
     """Return how many steps take about so long, measured on a detector that is then forgotten.
 
@@ -211,13 +214,16 @@ def steps_in(
         Boxes of each image, from `propose_all`.
     workers : int, default 2
         Threads that prepare batches.
+    device, precision
+        As for `make_estimator`: what is measured is what is trained.
 
     Returns
     -------
     int
         1 or more.
     """
-    trial = make_estimator(dataclasses.replace(settings, steps=WARM_UP + MEASURED), train, None)
+    short = dataclasses.replace(settings, steps=WARM_UP + MEASURED)
+    trial = make_estimator(short, train, None, device=device, precision=precision)
     batches = training_input(settings, train, proposals, workers)
     with trial:
         trial.train(lambda: batches, steps=WARM_UP)

@@ -19,6 +19,7 @@ from minicnn.apps._detect_options import (
     add_evaluation,
     add_prediction,
     add_training,
+    check_format,
     other_data,
     settings_of,
 )
@@ -35,7 +36,12 @@ from minicnn.apps._options import check_free, refuse
 from minicnn.apps._runs import train_to
 from minicnn.apps._settings import save_settings
 from minicnn.apps._showing import Progress
-from minicnn.apps._skipping import describe_skipped, note_skipped, write_skipped
+from minicnn.apps._skipping import (
+    describe_skipped,
+    in_evaluation,
+    note_skipped,
+    write_skipped,
+)
 from minicnn.apps.detect import Parts, Settings
 from minicnn.backend.device import check_device, get_device
 from minicnn.data.pictures import read_photograph
@@ -90,7 +96,10 @@ def train(options: argparse.Namespace) -> int:
     with Progress("selective search", len(parts.train)) as progress:
         proposals = detect.propose_all(settings, parts.train, progress)
     if options.minutes is not None:
-        steps = detect.steps_in(60 * options.minutes, settings, parts.train, proposals)
+        steps = detect.steps_in(
+            60 * options.minutes, settings, parts.train, proposals, options.workers,
+            device=device, precision=options.precision,
+        )  # fmt: skip
         settings = dataclasses.replace(settings, steps=steps)
     estimator = detect.make_estimator(
         settings, parts.train, options.model_dir, device=device,
@@ -155,7 +164,7 @@ def _learn(
     start = time.perf_counter()
     train_to(estimator, batches, total, hooks, COMMAND, options.model_dir)
     try:
-        with Progress("fitted", len(parts.train)) as progress:
+        with Progress("fitted", min(len(parts.train), detect.MOST_FITTED)) as progress:
             detect.finish(estimator, settings, parts.train, proposals, progress)
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt(
@@ -169,7 +178,8 @@ def evaluate(options: argparse.Namespace) -> int:
     """Measure a trained run on data of its own or others."""
     refuse(options, [*TRAINING_ONLY, "resume"])
     run = detect.load_run(options.model_dir, options.device or get_device())
-    settings = dataclasses.replace(run.settings, skip_bad=bool(options.skip_bad))
+    check_format(options)
+    settings = dataclasses.replace(run.settings, skip_bad=in_evaluation(options, run.settings))
     if options.data is not None:
         settings = other_data(settings, options)
     objects, part = detect.load_test(settings, options.part, own=options.data is None)

@@ -32,7 +32,12 @@ from minicnn.apps._reports import (
 )
 from minicnn.apps._runs import train_to
 from minicnn.apps._settings import save_settings
-from minicnn.apps._skipping import describe_skipped, note_skipped, write_skipped
+from minicnn.apps._skipping import (
+    describe_skipped,
+    in_evaluation,
+    note_skipped,
+    write_skipped,
+)
 from minicnn.apps.gtsrb import Settings
 from minicnn.backend.device import check_device, get_device
 from minicnn.data.classes import CLASS_NAMES
@@ -178,7 +183,7 @@ def evaluate(options: argparse.Namespace) -> int:
     settings = dataclasses.replace(
         run.settings,
         data=run.settings.data if own else data_path(options, "test"),
-        skip_bad=bool(options.skip_bad),
+        skip_bad=in_evaluation(options, run.settings),
     )
     part = options.part or ("validation" if own else None)
     if part == "validation":

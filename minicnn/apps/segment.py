@@ -204,16 +204,12 @@ def training_input(settings: Settings, train: MaskSet, workers: int = 2) -> Data
 
 def _changes(settings: Settings) -> Compose | None:
     """Return how images and masks are changed at random; None for not at all."""
-    if not settings.augment:
+    flips = {"none": [], "left-right": [Flip()], "all": [Flip(0.5, 0.5)]}[settings.flips]
+    if not settings.augment and not flips:
         return None
     recipe = street_view()
-    flips = {
-        "none": [],
-        "left-right": [Flip()],
-        "all": [Flip(horizontal=0.5, vertical=0.5)],
-    }[settings.flips]
     rules = dataclasses.replace(recipe.rules, void=settings.ignore_label)
-    return Compose([*flips, *recipe.transforms], rules)
+    return Compose([*flips, *(recipe.transforms if settings.augment else [])], rules)
 
 
 def load_run(model_dir: Path, device: str = "cpu") -> Trained:

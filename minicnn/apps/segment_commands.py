@@ -34,7 +34,12 @@ from minicnn.apps._segment_reports import (
 from minicnn.apps._segmentation import Scorer, judge, scorer_of, segment_picture
 from minicnn.apps._settings import save_settings
 from minicnn.apps._showing import Progress
-from minicnn.apps._skipping import describe_skipped, note_skipped, write_skipped
+from minicnn.apps._skipping import (
+    describe_skipped,
+    in_evaluation,
+    note_skipped,
+    write_skipped,
+)
 from minicnn.apps.segment import Parts, Settings
 from minicnn.backend.device import check_device, get_device
 from minicnn.data.pictures import read_photograph
@@ -154,7 +159,7 @@ def evaluate(options: argparse.Namespace) -> int:
     """Measure a trained run on data of its own or others."""
     refuse(options, [*TRAINING_ONLY, "resume"])
     run = segment.load_run(options.model_dir, options.device or get_device())
-    settings = dataclasses.replace(run.settings, skip_bad=bool(options.skip_bad))
+    settings = dataclasses.replace(run.settings, skip_bad=in_evaluation(options, run.settings))
     if options.data is not None:
         settings = dataclasses.replace(settings, **data_of(options))
     images, part = segment.load_test(settings, options.part, own=options.data is None)

@@ -41,7 +41,9 @@ def _lab(pixels: np.ndarray) -> np.ndarray:
     linear = np.where(
         shares <= 0.04045, shares / np.float32(12.92), ((shares + 0.055) / 1.055) ** np.float32(2.4)
     )
-    xyz = linear.astype(np.float32) @ _TO_XYZ.T
+    red, green, blue = (linear[..., c].astype(np.float32) for c in range(3))
+    # Not by the BLAS: how that rounds depends on the processor.
+    xyz = np.stack([r * red + g * green + b * blue for r, g, b in _TO_XYZ], axis=2)
     low = xyz * np.float32(841 / 108) + np.float32(4 / 29)
     f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), low)
     lightness = (116 * f[..., 1] - 16) * np.float32(255 / 100)

@@ -41,7 +41,7 @@ def fit_ridge(x: np.ndarray, targets: np.ndarray, penalty: float) -> tuple[np.nd
     moments = product(centred.T, centred)
     moments[np.diag_indices_from(moments)] += penalty
     weight = solve(moments, product(centred.T, targets - middle))
-    return weight, middle - mean @ weight
+    return weight, middle - product(mean[None], weight)[0]
 
 
 def solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:

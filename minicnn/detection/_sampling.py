@@ -14,8 +14,9 @@ from minicnn import ops
 from minicnn.backend.random import Stream
 from minicnn.detection._one_stage import blurred
 from minicnn.detection.detector import Objects
+from minicnn.errors import ConfigError
 
-__all__ = ["Regions", "draw", "label_boxes", "sample_regions"]
+__all__ = ["Regions", "check_counts", "draw", "label_boxes", "sample_regions"]
 
 BACKGROUND, NEITHER = ops.anchors.BACKGROUND, ops.anchors.IGNORED
 
@@ -36,6 +37,13 @@ class Regions(NamedTuple):
     boxes: np.ndarray
     classes: np.ndarray
     targets: np.ndarray
+
+
+def check_counts(kind: str, **counts: int) -> None:
+    """Refuse numbers of boxes below 1."""
+    for name, count in counts.items():
+        if count < 1:
+            raise ConfigError(f"{kind}: {count} {name} of an image; give 1 or more")
 
 
 def label_boxes(

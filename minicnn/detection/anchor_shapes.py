@@ -11,6 +11,8 @@ at random, so that there is one answer; and a group without boxes takes the box 
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from minicnn.errors import ConfigError, ShapeError
@@ -92,7 +94,7 @@ def shape_overlaps(sides: np.ndarray, shapes: np.ndarray) -> np.ndarray:
 
 def _centres(sides: np.ndarray, nearest: np.ndarray, overlaps: np.ndarray) -> np.ndarray:
     """Return the mean shape of each group; an empty one gets the shape that fits worst."""
-    worst = iter(np.argsort(overlaps.max(axis=1), kind="stable"))
+    worst = itertools.cycle(np.argsort(overlaps.max(axis=1), kind="stable"))
     return np.stack(
         [
             sides[nearest == group].mean(axis=0) if (nearest == group).any() else sides[next(worst)]

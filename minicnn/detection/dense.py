@@ -125,9 +125,9 @@ class DenseDetector(Detector):
     core : float, default 0.5
         The share of an object's height and width, about its middle, whose places speak for it.
     mask_loss : {"focal", "cross_entropy", "sampled"}, default "focal"
-        How the mask is judged. "cross_entropy" has all places count alike, and "sampled" all that
-        show an object and three times as many of the others, drawn at random, as two-stage
-        detectors do; both are there to see what the background does to them.
+        How the mask is judged. "cross_entropy" turns down no place for being easy, and "sampled"
+        counts those that show an object and three times as many of the others, drawn at random, as
+        two-stage detectors do; both are there to see what the background does to them.
 
     Attributes
     ----------
@@ -146,9 +146,9 @@ class DenseDetector(Detector):
     logarithm, ``d = 16 exp(t)``, so that they are above 0 and a mistake of t is one in per cent of
     the object's size. They span the box ``(p_y - d_0, p_x - d_1, p_y + d_2, p_x + d_3)``.
 
-    With C the set of places in the core of an object (never empty: its middle's place belongs to
-    it), B all others but those in an ignored box, and FL the focal loss, of yes for the object's
-    class in C, of no for all else::
+    With C the set of places in the core of an object (its middle's place belongs to it, unless a
+    smaller object has that place), B all others but those in an ignored box, and FL the focal
+    loss, of yes for the object's class in C, of no for all else::
 
         mask  = 1/W sum_{p in C and B} w_p sum_k FL(x_pk, [k is the class at p])
         boxes = 1/W sum_{p in C} w_p (1 - IoU(box at p, box of the object at p)),

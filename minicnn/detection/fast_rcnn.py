@@ -29,7 +29,7 @@ from minicnn.autograd import Tensor, no_grad
 from minicnn.backend.device import as_numpy, to_device
 from minicnn.detection._merging import MergedMaps
 from minicnn.detection._one_stage import SCALE
-from minicnn.detection._sampling import Regions, sample_regions
+from minicnn.detection._sampling import Regions, check_counts, sample_regions
 from minicnn.detection.detector import Detections, Detector, best_boxes, objects_in, scaled
 from minicnn.detection.selective_search import propose
 from minicnn.errors import ConfigError
@@ -217,6 +217,11 @@ class FastRCNN(Detector):
         ``search(image, limit)`` proposes boxes, float32 (P, 4), in a uint8 image (H, W, 3); by
         default `minicnn.detection.propose`.
 
+    Raises
+    ------
+    ConfigError
+        If an argument is not of its form.
+
     Notes
     -----
     The loss is that of `RegionHead`. Proposals are costly and do not change: compute those of the
@@ -248,6 +253,7 @@ class FastRCNN(Detector):
         search: Callable[[np.ndarray, int], np.ndarray] | None = None,
     ) -> None:
         super().__init__(classes)
+        check_counts("FastRCNN", proposals=proposals, samples=samples)
         self.proposals, self.samples = proposals, samples
         self.search = search or propose
         self.maps = MergedMaps(backbone or Backbone(), channels, stride)

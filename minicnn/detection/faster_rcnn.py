@@ -26,7 +26,7 @@ from minicnn import nn
 from minicnn.autograd import Tensor, no_grad
 from minicnn.backend.device import to_device
 from minicnn.detection._merging import MergedMaps
-from minicnn.detection._sampling import sample_regions
+from minicnn.detection._sampling import check_counts, sample_regions
 from minicnn.detection.detector import Detections, Detector, objects_in, scaled
 from minicnn.detection.fast_rcnn import RegionHead
 from minicnn.detection.region_proposals import RegionProposals
@@ -96,6 +96,7 @@ class FasterRCNN(Detector):
         samples: int = 64,
     ) -> None:
         super().__init__(classes)
+        check_counts("FasterRCNN", proposals=proposals, samples=samples)
         self.proposals, self.samples = proposals, samples
         self.maps = MergedMaps(backbone or Backbone(), channels, stride)
         self.rpn = RegionProposals(channels, stride, sizes, ratios)

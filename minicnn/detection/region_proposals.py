@@ -11,7 +11,7 @@ from minicnn.autograd import Tensor
 from minicnn.backend.device import as_numpy, to_device
 from minicnn.backend.random import Stream
 from minicnn.detection._one_stage import anchor_table, check_numbers, shapes_of
-from minicnn.detection._sampling import draw, label_boxes
+from minicnn.detection._sampling import check_counts, draw, label_boxes
 from minicnn.detection.detector import Objects
 from minicnn.nn.init import variance_scaling
 
@@ -42,7 +42,7 @@ class RegionProposals(nn.Module):
     Raises
     ------
     ConfigError
-        If a size or ratio is not above 0, or there is none.
+        If a size or ratio is not above 0, or there is none; or there are no samples.
 
     Notes
     -----
@@ -74,6 +74,7 @@ class RegionProposals(nn.Module):
     ) -> None:
         for what, values in (("sizes", sizes), ("ratios", ratios)):
             check_numbers("RegionProposals", what, values)
+        check_counts("RegionProposals", samples=samples)
         self.stride, self._shapes = stride, shapes_of(sizes, ratios)
         self.positive, self.negative, self.samples = positive, negative, samples
         shapes = len(self._shapes)
@@ -195,7 +196,7 @@ class RegionProposals(nn.Module):
 
 def _largest(scores: np.ndarray, count: int) -> np.ndarray:
     """Return the indices of the largest scores, of equal ones the first."""
-    if len(scores) > count:
+    if 0 < count < len(scores):
         least = np.partition(scores, len(scores) - count)[len(scores) - count]
         some = np.flatnonzero(scores >= least)
     else:

@@ -14,11 +14,11 @@ regions).
 
 Notes
 -----
-Departures: histograms are compared in 1/65536ths, whole numbers, so that the same regions are
-merged on every machine; derivatives in the eight directions are found from those along the two
-axes; the second sum of similarities is colour and texture, not all but colour, and there is a third
-colour space, which together find more of small signs with fewer boxes; the image is blurred less
-and its first regions are smaller, for a sign of 8 pixels is smaller than a region of the paper's.
+Departures: histograms are compared in 1/65536ths, whole numbers, so that equal ones are merged
+alike on every machine; derivatives in the eight directions are found from those along the two axes;
+the second sum of similarities is colour and texture, not all but colour, which finds more of small
+signs with fewer boxes; the image is blurred less and its first regions are smaller, for a sign of 8
+pixels is smaller than a region of the paper's.
 
 It runs on the CPU, on one thread: each merge depends on the one before. Threads may search several
 images at once. The time goes up faster than the pixels, as a wide region has ever more neighbours.

@@ -2,7 +2,7 @@
 
 The rung all others are measured against. Images of a pyramid, each smaller than the one before by
 a constant factor, are covered with windows of one size that overlap, and a network that has learned
-to tell objects from background classifies each window by itself: some forty thousand for a small
+to tell objects from background classifies each window by itself: some thirty thousand for a small
 image. A window cannot be anything but square, and cannot move: a found box is as exact as the grid.
 
 Where this departs from the papers below: their classifiers were not deep, and mined their
@@ -29,7 +29,7 @@ from minicnn.autograd import Tensor
 from minicnn.backend import array_module
 from minicnn.backend.device import as_numpy
 from minicnn.backend.random import Stream
-from minicnn.detection._sampling import BACKGROUND, draw, label_boxes
+from minicnn.detection._sampling import BACKGROUND, check_counts, draw, label_boxes
 from minicnn.detection.crops import CropClassifier, in_parts, warp_boxes
 from minicnn.detection.detector import (
     IGNORED,
@@ -103,6 +103,7 @@ class SlidingWindow(Detector):
                 f"up by {growth}, a step of {step}; give a context below half the window, a size "
                 "above 0, a growth above 1 and a step up to 1"
             )
+        check_counts("SlidingWindow", samples=samples)
         self.window, self.context, self.smallest = window, context, float(smallest)
         self.growth, self.step, self.samples = float(growth), float(step), samples
         self.net = CropClassifier(classes, window, backbone=backbone)

@@ -22,10 +22,11 @@ _LEGEND = 1.8  # inches
 _LINE = 0.21  # inches: what an entry of the legend needs
 _STEP = 0.618034  # of the circle of hues: the golden ratio, which never comes back near
 _TITLE = 0.35  # inches
+_BLACK = "#000000"
 
 
 def segmentation_colors(classes: int) -> np.ndarray:
-    """Return a colour for each class, the first eight easy to tell apart for everybody.
+    """Return a colour for each class, the first seven easy to tell apart for everybody.
 
     Parameters
     ----------
@@ -35,7 +36,8 @@ def segmentation_colors(classes: int) -> np.ndarray:
     Returns
     -------
     ndarray of uint8, shape (K, 3)
-        RGB: those of `COLORS`, then others of many hues.
+        RGB: those of `COLORS` without black, which would hide what it is laid over; then others of
+        many hues.
 
     Raises
     ------
@@ -44,7 +46,7 @@ def segmentation_colors(classes: int) -> np.ndarray:
     """
     if classes < 1:
         raise ConfigError(f"segmentation_colors: {classes} classes; give 1 or more")
-    first = [tuple(int(c[i : i + 2], 16) for i in (1, 3, 5)) for c in COLORS]
+    first = [tuple(int(c[i : i + 2], 16) for i in (1, 3, 5)) for c in COLORS if c != _BLACK]
     shades = [(1.0, 0.9), (0.6, 0.9), (1.0, 0.6), (0.6, 0.6)]  # saturation and value
     rest = (
         [round(255 * x) for x in colorsys.hsv_to_rgb(i * _STEP % 1, *shades[i % 4])]

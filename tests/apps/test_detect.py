@@ -66,6 +66,11 @@ def test_evaluation_repeats_what_training_found(trained, detect):
         assert result(again)[key] == result(out)[key]
 
 
+def test_a_format_without_data_is_refused_by_evaluation_too(trained, detect):
+    status, _, err = detect("evaluate", "--model-dir", trained[0], "--format", "voc")
+    assert (status, "--format voc needs --data" in err) == (2, True)
+
+
 def test_other_streets_are_the_test_part(trained, detect, monkeypatch):
     monkeypatch.setattr("minicnn.apps._detect_data.TEST_SCENES", 5)
     status, out, _ = detect("evaluate", "--model-dir", trained[0], "--part", "test", "--json")
@@ -220,6 +225,8 @@ def test_a_time_is_turned_into_steps_that_a_resumed_run_keeps(tmp_path, detect):
 def test_a_run_is_judged_on_other_data_if_their_classes_are_its_own(voc, trained, tmp_path, detect):
     words = ["--data", voc, "--skip-bad", "--detector", "ssd", "--steps", 1, *TINY]
     assert detect(*words, "--model-dir", tmp_path / "run")[0] == 0
+    status, out, err = detect("evaluate", "--model-dir", tmp_path / "run")  # what it told to do
+    assert (status, "skipped  " in out) == (0, True), err
     other = write_voc(tmp_path / "other", count=7, seed=1, odd=False)
     (other / "ImageSets/Main/test.txt").write_text("000\n002\n")
     status, out, err = detect(
@@ -253,6 +260,8 @@ def test_a_run_is_judged_on_other_data_if_their_classes_are_its_own(voc, trained
         (["predict", "--score", "2", "x.png"], "--score must be 0 to 1, got 2"),
         (["--steps", "3", "predict", "x.png"], "--steps means nothing to predict"),
         (["--data", "a", "predict", "x.png"], "--data means nothing to predict"),
+        (["--seed", "0", "predict", "x.png"], "--seed means nothing to predict"),
+        (["--one-class", "predict", "x.png"], "--groups, --all-classes or --one-class means"),
     ],
 )
 def test_wrong_use_gets_one_line_and_status_2(words, message, tmp_path, detect):

@@ -131,6 +131,19 @@ def test_batches_are_of_the_images_and_their_objects(parts):
     assert any((truths["classes"] == IGNORED).ravel())
 
 
+def test_crowds_are_neither_learned_from_nor_background():
+    boxes, crowd = [[5, 5, 40, 40], [1, 1, 30, 30]], [True, False]
+    images = np.zeros((1, 48, 64, 3), np.uint8)
+    objects = ObjectSet.of(images, [boxes], [[1, 1]], ["a", "b"], crowd=[crowd])
+    _, truths = batches_of(settings_for("x", augment=False, batch_size=1), objects, count=1)[0]
+    assert truths["classes"].tolist() == [[1, IGNORED]]  # what is ignored comes last
+    settings = settings_for("x", detector="yolo", names=objects.names)
+    own = detect.build_detector(settings, objects).state_dict()
+    alone = detect.build_detector(settings, ObjectSet.of(images, [boxes[1:]], [[1]], ["a", "b"]))
+    for name, value in alone.state_dict().items():
+        np.testing.assert_array_equal(own[name], value, name)  # anchors among them
+
+
 @pytest.mark.parametrize("flips", ["none", "left-right", "all"])
 def test_batches_are_the_same_at_any_number_of_threads(parts, flips):
     settings = settings_for("x", flips=flips)
@@ -200,6 +213,34 @@ def test_a_picture_of_another_size_gets_its_own_boxes():
     np.testing.assert_allclose(found.boxes, [[25, 40, 75, 100]])
     none = find_in(Copier(), np.zeros((400, 20, 3), np.uint8), (40, 80), 0.1)
     assert len(none.boxes) == len(none.scores) == len(none.classes) == 0, "found in the margin"
+
+
+@pytest.mark.filterwarnings("ignore:.*moving averages were never updated")
+@pytest.mark.parametrize("name", ["sliding", "rcnn"])
+def test_a_picture_is_shown_what_is_judged(name, parts):
+    """These two suppress what overlaps by 0.3, not by 0.5 as the others do."""
+    settings = settings_for("x", detector=name, names=parts.train.names)
+    net = detect.build_detector(settings)
+    image = parts.train.images[0]
+    shown, judged = find_in(net, image, settings.size, 0.05), net.find(image[None], 0.05)[0]
+    assert len(judged.boxes) > 0
+    np.testing.assert_array_equal(shown.boxes, judged.boxes)
+
+
+def test_steps_are_measured_on_the_device_that_trains(parts, monkeypatch):
+    given = {}
+
+    class AskedError(Exception):
+        pass
+
+    def make(*_, **how):
+        given.update(how)
+        raise AskedError
+
+    monkeypatch.setattr(detect, "make_estimator", make)
+    with pytest.raises(AskedError):
+        detect.steps_in(1, settings_for("x"), parts.train, device="cuda", precision="tf32")
+    assert given == {"device": "cuda", "precision": "tf32"}
 
 
 def test_a_detector_is_judged_under_all_protocols(parts, capsys):

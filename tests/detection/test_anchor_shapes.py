@@ -61,6 +61,11 @@ def test_what_has_no_area_counts_for_nothing():
     np.testing.assert_allclose(kmeans_anchors(boxes_of(sides), 2), [[10, 10], [10, 10]])
 
 
+def test_a_box_alone_gives_all_shapes():
+    alone = kmeans_anchors(boxes_of(np.array([[12, 8]])))
+    np.testing.assert_allclose(alone, [[12, 8]] * 5)
+
+
 def test_nothing_to_sort_is_refused():
     with pytest.raises(ConfigError, match="kmeans_anchors: 0 of 2 boxes have an area, for 5"):
         kmeans_anchors(np.zeros((2, 4)))

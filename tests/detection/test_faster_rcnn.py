@@ -101,6 +101,7 @@ def test_proposals_are_limited_and_inside():
     assert [len(own) for own in proposals] == [40] * 4
     assert all((own >= 0).all() and (own <= [64, 96, 64, 96]).all() for own in proposals)
     assert [len(own) for own in net.propose(images[:1], limit=7)] == [7]
+    assert net.propose(images[:1], limit=0)[0].shape == (0, 4)
 
 
 def test_fast_uses_selective_search_and_needs_proposals_to_learn():

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import colorsys
 import math
+import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -202,6 +205,24 @@ def test_the_same_bits_compiled_or_not_in_any_layout_and_side_by_side(monkeypatc
     monkeypatch.setenv("MINICNN_JIT", "0")
     np.testing.assert_array_equal(propose(image, None), right)
     assert len(found) == 4
+
+
+def test_the_colours_do_not_depend_on_which_blas_there_is():
+    """OpenBLAS's kernels for old processors round otherwise than those for new ones."""
+    image = noise(48, 64).astype(np.float32)
+    program = (
+        "import sys, numpy as np; from minicnn.detection._colour_spaces import COLOUR_SPACES;"
+        "image = np.frombuffer(sys.stdin.buffer.read(), np.float32).reshape(48, 64, 3);"
+        "sys.stdout.buffer.write(COLOUR_SPACES['lab'](image).tobytes())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        input=image.tobytes(),
+        env=os.environ | {"OPENBLAS_CORETYPE": "Nehalem"},
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout == COLOUR_SPACES["lab"](image).tobytes()
 
 
 def test_recall_by_hand():

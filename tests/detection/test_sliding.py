@@ -140,3 +140,8 @@ def test_the_same_seed_gives_the_same_bits():
 def test_an_impossible_grid_is_refused(wrong):
     with pytest.raises(ConfigError, match=r"SlidingWindow: windows of 24.*give a context below"):
         small(**wrong)
+
+
+def test_no_samples_are_refused():
+    with pytest.raises(ConfigError, match="SlidingWindow: 0 samples of an image; give 1 or more"):
+        small(samples=0)

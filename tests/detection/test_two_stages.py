@@ -8,7 +8,7 @@ import pytest
 from minicnn import nn
 from minicnn.autograd import Tensor
 from minicnn.backend.random import Stream
-from minicnn.detection import Objects
+from minicnn.detection import FasterRCNN, FastRCNN, Objects
 from minicnn.detection._merging import MergedMaps
 from minicnn.detection._sampling import Regions, draw, label_boxes, sample_regions
 from minicnn.detection.fast_rcnn import RegionHead
@@ -252,3 +252,10 @@ def test_errors_say_what_to_give():
         RegionHead(8, 4, 2, pooling="max")
     with pytest.raises(ConfigError, match="RegionProposals: sizes"):
         RegionProposals(8, 4, sizes=())
+    with pytest.raises(ConfigError, match="RegionProposals: 0 samples of an image; give 1 or"):
+        RegionProposals(8, 4, samples=0)
+    for kind in (FastRCNN, FasterRCNN):
+        with pytest.raises(ConfigError, match=f"{kind.__name__}: 0 proposals of an image"):
+            kind(2, proposals=0)
+        with pytest.raises(ConfigError, match=f"{kind.__name__}: -1 samples of an image"):
+            kind(2, samples=-1)

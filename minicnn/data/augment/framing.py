@@ -12,6 +12,7 @@ from minicnn.backend.random import Stream
 from minicnn.data.augment.geometry import check_range
 from minicnn.data.augment.motion import Motion
 from minicnn.data.augment.view import Transform, View
+from minicnn.data.objects.fitting import size_within
 from minicnn.errors import ConfigError
 
 __all__ = ["Crop", "Letterbox", "Resize", "Window"]
@@ -177,11 +178,10 @@ class Letterbox(Transform):
 
     def apply(self, view: View, stream: Stream) -> View:
         """Say how far."""
-        (height, width), (tall, wide) = view.size, self.size
-        if (height, width) == (tall, wide):
+        if view.size == self.size:
             return view
-        smaller = max(height / tall, width / wide)
-        return view.moved(Motion(self.size, np.diag([smaller, smaller, 1.0])))
+        (height, width), (tall, wide) = view.size, size_within(view.size, self.size)
+        return view.moved(Motion(self.size, np.diag([height / tall, width / wide, 1.0])))
 
 
 def _enlarged(part: np.ndarray, size: tuple[int, int]) -> Motion:
