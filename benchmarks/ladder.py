@@ -265,7 +265,10 @@ def _measured(options: argparse.Namespace) -> int:
     parts = detect.load_parts(base)
     base = replace(base, names=parts.train.names)
     test, _ = detect.load_test(base, "test")
-    test = test.select(range(min(quick.get("test", options.test), len(test))))
+    judged = quick.get("test", options.test)
+    if judged > len(test):
+        raise ConfigError(f"--test {judged}: there are {len(test)} streets to judge on; give fewer")
+    test = test.select(range(judged))
     say(f"data     {len(parts.train):,} drawn streets to learn from, {len(test):,} others to judge "
         f"on, {base.size[0]}x{base.size[1]}, {', '.join(base.names)}; in "
         f"{time.perf_counter() - start:.0f} s")  # fmt: skip

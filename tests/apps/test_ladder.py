@@ -123,3 +123,9 @@ def test_wrong_use_is_told_in_one_line(words, message, capsys):
     err = capsys.readouterr().err
     assert message in err
     assert err.strip().count("\n") == 0
+
+
+def test_no_more_streets_are_judged_than_there_are(quick, monkeypatch, capsys):
+    monkeypatch.setitem(ladder.QUICK, "test", 5)
+    assert ladder.main(["--quick"]) == 2
+    assert "--test 5: there are 4 streets to judge on; give fewer" in capsys.readouterr().err
