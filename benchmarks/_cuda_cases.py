@@ -2,7 +2,8 @@
 
 The floor of a kernel is what its arguments and results take, each moved once, at the rate of a
 copy; or what its operations take at the rate of a matrix product, if that is more. Left out are
-families whose arrays are always small (FEW): theirs is the time of a launch.
+families whose arrays are always small (FEW): theirs is the time of a launch; and those that the
+host computes on every device (ON_THE_HOST).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from minicnn.ops._windows import Window
 MEMORY, PRODUCTS = 1.25, 1.5  # times the floor that kernels may take: those that move, convolve
 Make = Callable[[Numbers], tuple[Any, ...]]
 FEW = ("coefficients",)
+ON_THE_HOST = ("segmentation",)
 NO_HALVES = ("augmentation", "optimizer", "random")  # families that never see float16
 _SGD = {"learning_rate": 0.1, "momentum": 0.9, "nesterov": False, "weight_decay": 0.0}
 _ADAM = {"learning_rate": 0.1, "beta1": 0.9, "beta2": 0.99, "epsilon": 1e-8, "weight_decay": 0.0}
