@@ -1,4 +1,4 @@
-"""The same training on the CPU and on the device: the curves agree."""
+"""The same training on the CPU and on the device: the curves agree; long_training.py is longer."""
 
 from __future__ import annotations
 
@@ -37,13 +37,6 @@ def test_curves_agree_to_the_last_digits_in_double_precision(device):
     """Rounding is all that differs; nothing but a wrong gradient moves 12 steps by 1e-9."""
     here, there = (curve(d, 12, "float64") for d in ("cpu", device))
     np.testing.assert_allclose(there, here, rtol=1e-9)
-
-
-def test_curves_of_200_steps_in_single_precision(device):
-    """Rounding flips a ReLU sooner or later, so single losses part; their means must not."""
-    here, there = (curve(d, 200, "float32").reshape(10, 20).mean(1) for d in ("cpu", device))
-    np.testing.assert_allclose(there, here, rtol=0.05)
-    assert there[-1] < 0.7 * there[0], "it learns"
 
 
 def test_curves_in_single_precision_begin_together(device):
