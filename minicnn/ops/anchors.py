@@ -86,7 +86,8 @@ def match_boxes(
 
     ``y[a] = b``, the first b of the largest overlap, if it is at least `positive`; -1 (background)
     if it is below `negative`; else -2 (ignored). With `best_too`, an object's best anchors answer
-    for it even where the overlap is small, so that no object goes without.
+    for it even where the overlap is small, so that an object goes without only if another one,
+    which they overlap more, has them all.
 
     Parameters
     ----------
