@@ -28,6 +28,15 @@ def pytest_configure():
             signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    """The same weights whichever tests ran before: pytest-xdist shares them out differently."""
+    from minicnn import nn
+
+    with nn.seed(0):
+        yield
+
+
 @pytest.fixture(scope="session")
 def real_signs():
     """The folder of real photographs that MINICNN_GTSRB names."""

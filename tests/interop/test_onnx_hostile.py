@@ -28,14 +28,14 @@ def refusal(tmp_path, proto, kind=DataError, seconds=5.0, mebibytes=64) -> str:
     """Import a file that must be refused; return what is said."""
     path = saved(tmp_path, proto)
     tracemalloc.start()
-    began = time.monotonic()
+    began = time.process_time()
     try:
         with pytest.raises(kind) as caught:
             from_onnx(path)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert time.monotonic() - began < seconds
+    assert time.process_time() - began < seconds
     assert peak < mebibytes * 2**20
     assert "net.onnx" in str(caught.value)
     return str(caught.value)
@@ -227,9 +227,9 @@ class TestGraphs:
         )
         opsets = [helper.make_opsetid("", 17)]
         content = helper.make_model(graph, opset_imports=opsets).SerializeToString()
-        began = time.monotonic()
+        began = time.process_time()
         net = from_onnx(content)
-        assert time.monotonic() - began < 5  # 0.3 s alone
+        assert time.process_time() - began < 5  # 0.3 s alone
         assert len(net._graph.nodes) == count
 
     def test_deep_graphs_are_no_model(self, tmp_path):

@@ -26,14 +26,14 @@ def refusal(tmp_path, content, kind=CheckpointError, seconds=5.0, mebibytes=64) 
     path = tmp_path / "weights.bin"
     path.write_bytes(content)
     tracemalloc.start()
-    began = time.monotonic()
+    began = time.process_time()  # not the clock's: the machine may be busy with other tests
     try:
         with pytest.raises(kind) as caught:
             read_weights(path)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert time.monotonic() - began < seconds
+    assert time.process_time() - began < seconds
     assert peak < mebibytes * 2**20
     text = str(caught.value)
     assert "weights.bin" in text
