@@ -13,21 +13,20 @@ from __future__ import annotations
 import argparse
 import gc
 import itertools
-import json
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks._contest import time_in_turns, write_results
 from minicnn import Tensor, nn, no_grad
 from minicnn._command_line import Parser, carry_out, say, say_table
-from minicnn._files import write_file
 from minicnn.apps import detect
 from minicnn.apps._detection import judge
 from minicnn.apps._settings import save_settings
@@ -40,7 +39,6 @@ TEST = 100  # images that are judged
 MINUTES = 6.0  # that a detector is trained at most
 QUICK = {"scenes": 24, "size": (96, 128), "steps": 8, "test": 6, "times": 2}
 TIMES, LONGEST = 40, 90.0  # pictures that are timed, and seconds for all detectors together
-FEWEST = 5  # pictures, however long they take
 PROTOCOLS = {"map50": "voc", "map_voc2007": "voc2007", "map_coco": "coco"}
 ONE_STAGE = ("dense", "ssd", "yolo", "retina")
 
@@ -141,22 +139,9 @@ def places(name: str, net: Any, test: ObjectSet) -> float:
     return float(np.prod(scores.shape[1:-1]))
 
 
-def time_all(nets: dict[str, Any], test: ObjectSet, times: int) -> dict[str, float]:
-    """Return the median milliseconds of an image by detector; each picture is shown to all."""
-    spent: dict[str, list[float]] = {name: [] for name in nets}
-    for net in nets.values():
-        net.find(test[0].image[None])  # compiles, and warms up
-    end = time.perf_counter() + LONGEST
-    for turn in range(times):
-        if turn >= FEWEST and time.perf_counter() > end:
-            break
-        image = test[turn % len(test)].image[None]
-        names = list(nets)
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            start = time.perf_counter()
-            nets[name].find(image)
-            spent[name].append(1e3 * (time.perf_counter() - start))
-    return {name: statistics.median(own) for name, own in spent.items()}
+def looker(net: Any, test: ObjectSet) -> Callable[[int], object]:
+    """Return what shows a net one picture, by the number of the turn."""
+    return lambda turn: net.find(test[turn % len(test)].image[None])
 
 
 def rows(results: Sequence[Result]) -> list[list[str]]:
@@ -209,17 +194,6 @@ def story(results: Sequence[Result]) -> list[str]:
             f"{100 * best.map50:.1f} % ({DETECTORS[best.detector].title})"
         )
     return told
-
-
-def write(results: Sequence[Result], path: Path | None) -> None:
-    """Write what is known so far, a line of JSON for each detector."""
-    if path is not None:
-        lines = [json.dumps({k: _plain(v) for k, v in asdict(r).items()}) for r in results]
-        write_file(path, ("\n".join(lines) + "\n").encode())
-
-
-def _plain(value: Any) -> Any:
-    return None if isinstance(value, float) and np.isnan(value) else value
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -276,9 +250,10 @@ def _measured(options: argparse.Namespace) -> int:
         folder = options.runs or Path(temporary)
         results, nets = _climbed(names, base, parts, test, options, folder)
     say(f"timing   {', '.join(nets)}: one picture at a time, in turns")
-    for name, ms in time_all(nets, test, quick.get("times", TIMES)).items():
+    looks = {name: looker(net, test) for name, net in nets.items()}
+    for name, ms in time_in_turns(looks, quick.get("times", TIMES), LONGEST).items():
         next(r for r in results if r.detector == name).ms = ms
-    write(results, options.json)
+    write_results(results, options.json)
     say()
     say("mAP in %: @.5 as VOC 2010 has it (all points), as VOC 2007 (11 points), as COCO")
     say_table(HEAD, rows(results))
@@ -311,7 +286,7 @@ def _climbed(
                 f"{result.seconds:.0f} s, judged in {result.judged_seconds:.0f} s")  # fmt: skip
         else:
             say(f"{name:8} failed: {result.failure}")
-        write(results, options.json)
+        write_results(results, options.json)
         gc.collect()
     return results, nets
 

@@ -40,12 +40,22 @@ def _unet(classes: int, channels: int) -> Module:
     return UNet(classes, tuple(channels * 2**i for i in range(4)))
 
 
+def _course(classes: int, channels: int) -> Module:
+    return UNet(classes, tuple(channels * 2**i for i in range(3)))
+
+
+def _noskips(classes: int, channels: int) -> Module:
+    return UNet(classes, tuple(channels * 2**i for i in range(4)), skips=False)
+
+
 def _segnet(classes: int, channels: int) -> Module:
     return SegNet(classes, tuple(channels * 2**i for i in range(4)))
 
 
 SEGMENTERS: dict[str, Segmenter] = {
     "unet": Segmenter("U-Net", _unet, 16, 6e-3),
+    "course": Segmenter("U-Net of the course", _course, 64, 3e-3),
+    "noskips": Segmenter("U-Net without skips", _noskips, 16, 6e-3),
     "segnet": Segmenter("SegNet", _segnet, 16, 6e-3),
     "fcn": Segmenter("FCN", lambda classes, c: FCN(classes, c, blocks=2), 24, 6e-3),
     "pspnet": Segmenter(
