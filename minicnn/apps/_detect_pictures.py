@@ -12,7 +12,7 @@ import numpy as np
 from minicnn._command_line import say
 from minicnn._files import write_file
 from minicnn.apps._detection import SURE, Outcome
-from minicnn.apps._showing import free_name, png_of
+from minicnn.apps._showing import check_apart, free_name, png_of
 from minicnn.detection import Detections
 
 SHOWN = 4  # images
@@ -60,6 +60,7 @@ class Predictions:
         """Take one picture: uint8 (H, W, 3), and the boxes found in it, in its pixels."""
         from minicnn.visualise import detections
 
+        check_apart(self._folder, path)
         drawn = self._folder / free_name(path, self._taken)
         figure = detections(picture, found.boxes, found.classes, found.scores, self._names)
         write_file(drawn, png_of(figure))

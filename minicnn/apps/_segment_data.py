@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
+
 from minicnn.apps._segment_settings import VOID, Settings
 from minicnn.data.masks import MaskSet, fit_masks, load_masks, load_street_scenes
 from minicnn.data.splits import train_and_val
@@ -48,7 +50,7 @@ def load_parts(settings: Settings) -> Parts:
     DataError
         If something is missing or broken.
     ConfigError
-        If there are no images in one of the parts, or too many classes.
+        If there are no images in one of the parts, too many classes, or nothing to tell apart.
     """
     if settings.data is None:
         count, more = settings.scenes, -(-settings.scenes // HELD_OUT)
@@ -59,7 +61,9 @@ def load_parts(settings: Settings) -> Parts:
     parts = _read(settings)
     train, held_out = train_and_val(parts, 1 / HELD_OUT, settings.seed)
     how = "as the data have it" if "train" in parts and "val" in parts else "at random"
-    return Parts(_fitted(train, settings), _fitted(held_out, settings), how)
+    found = Parts(_fitted(train, settings), _fitted(held_out, settings), how)
+    _check_learnable(found.train)
+    return found
 
 
 def load_test(settings: Settings, part: str | None = None, own: bool = True) -> tuple[MaskSet, str]:
@@ -110,6 +114,20 @@ def load_test(settings: Settings, part: str | None = None, own: bool = True) -> 
             f"learned {', '.join(settings.names[:12])}; give data of the same"
         )
     return images, part
+
+
+def _check_learnable(images: MaskSet) -> None:
+    """Refuse masks that any net has right at once: whatever counts is of one class."""
+    if not len(images):
+        return  # too few images are another fault, told by who trains
+    shown = np.flatnonzero(images.counts())
+    if len(shown) < 2:
+        what = f"only the class {images.names[shown[0]]!r}" if len(shown) else "no class at all"
+        raise ConfigError(
+            f"{images.source}: the masks to learn from show {what} and the label "
+            f"{images.ignore_label}, which counts for nothing, so there is nothing to learn; "
+            f"number the classes 0, 1, 2 ... in the masks: 0 and 1, say, not 0 and {VOID}"
+        )
 
 
 def _read(settings: Settings) -> dict[str, MaskSet]:

@@ -20,12 +20,14 @@ from minicnn.apps._segment_data import Parts
 from minicnn.apps._segment_networks import SEGMENTERS
 from minicnn.apps._segment_settings import Settings
 from minicnn.apps._segmentation import Outcome
-from minicnn.apps._showing import free_name, json_number, png_of
+from minicnn.apps._showing import check_apart, free_name, json_number, png_of
 from minicnn.data.masks import MaskSet
 
 FILE = "predictions.json"
 SHOWN = 4  # images
 _MOST_CLASSES = 12  # that are named in a line
+_MASK = "_mask.png"
+_DRAWN = 1600  # pixels along the longer side of what is drawn
 
 
 def describe_data(images: MaskSet, drawn: bool) -> None:
@@ -69,8 +71,10 @@ def describe_outcome(outcome: Outcome, part: str) -> None:
         return
     say(f"result   {part} mean IoU {100 * results['mean_iou']:.2f} %, pixel accuracy "
         f"{100 * results['pixel_accuracy']:.2f} %, in {len(outcome.images):,} images")  # fmt: skip
+    outlines = outcome.outlines.result()
+    fitting = "no outlines" if math.isnan(outlines) else f"boundary F1 {100 * outlines:.2f} %"
     say(f"         frequency-weighted IoU {100 * results['frequency_weighted_iou']:.2f} %, "
-        f"boundary F1 {100 * outcome.outlines.result():.2f} %")  # fmt: skip
+        f"{fitting}")  # fmt: skip
     width = max(map(len, [*outcome.images.names, "class"]))
     say(f"classes  {'':{width}}     IoU  precision  recall  boundary F1  share")
     pixels = max(sum(row["pixels"] for row in results["per_class"].values()), 1)
@@ -155,9 +159,11 @@ class Predictions:
         """Take one picture, uint8 (H, W, 3), and the classes found in it, (H, W)."""
         from minicnn.visualise import segmentation_overlay
 
-        name = free_name(path, self._taken)
-        drawn, masked = self._folder / name, self._folder / f"{name[:-4]}_mask.png"
-        write_file(drawn, png_of(segmentation_overlay(picture, mask, self._names)))
+        check_apart(self._folder, path)
+        name = free_name(path, self._taken, _MASK)
+        drawn, masked = self._folder / name, self._folder / (name.removesuffix(".png") + _MASK)
+        thin = np.s_[:: -(-max(mask.shape) // _DRAWN), :: -(-max(mask.shape) // _DRAWN)]
+        write_file(drawn, png_of(segmentation_overlay(picture[thin], mask[thin], self._names)))
         write_file(masked, _indexed(mask, len(self._names)))
         counts = np.bincount(mask.reshape(-1), minlength=len(self._names))
         order = [int(k) for k in np.argsort(-counts, kind="stable") if counts[k]]

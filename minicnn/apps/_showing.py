@@ -10,10 +10,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from minicnn.errors import ConfigError
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Progress", "free_name", "json_number", "png_of"]
+__all__ = ["Progress", "check_apart", "free_name", "json_number", "png_of"]
 
 _REDRAW = 0.2  # seconds
 
@@ -61,14 +63,27 @@ def png_of(figure: Figure) -> bytes:
     return drawn.getvalue()
 
 
-def free_name(path: Path, taken: set[str]) -> str:
-    """Return the name of a PNG for a picture that is not taken yet, and take it."""
-    name, number = f"{path.stem}.png", 1
-    while name in taken:
+def check_apart(folder: Path, *pictures: Path) -> None:
+    """Refuse to write what is found in pictures to where one of them lies, maybe over it."""
+    for path in pictures:
+        if folder.resolve() in (path.parent.resolve(), path.resolve().parent):
+            raise ConfigError(
+                f"{path} lies in {folder} itself, where what is found would be written over it; "
+                "give another --out"
+            )
+
+
+def free_name(path: Path, taken: set[str], *endings: str) -> str:
+    """Return the name of a PNG for a picture that is not taken yet, and take it.
+
+    With it, the names are taken that have one of the endings in place of ``.png``.
+    """
+    stem, number = path.stem, 1
+    while taken & (names := {stem + ending for ending in (".png", *endings)}):
         number += 1
-        name = f"{path.stem}-{number}.png"
-    taken.add(name)
-    return name
+        stem = f"{path.stem}-{number}"
+    taken |= names
+    return f"{stem}.png"
 
 
 def json_number(value: float) -> float | None:

@@ -22,6 +22,7 @@ from minicnn.data import Dataset
 from minicnn.data.augment import Compose, Flip, Picture, batched, street_view
 from minicnn.data.masks import MaskSet
 from minicnn.detection import scaled
+from minicnn.metrics import MeanIoU
 from minicnn.optim import AdamW, OneCycle, Optimizer, decay_groups
 from minicnn.segmentation import median_frequency_weights, pixel_loss
 
@@ -38,6 +39,7 @@ __all__ = [
     "load_run",
     "load_test",
     "make_estimator",
+    "plain_input",
     "segment_fn",
     "training_input",
 ]
@@ -67,6 +69,7 @@ def segment_fn(
     net: nn.Module,
     loss: Callable[[Any, Any], Any],
     optimizer: Callable[[Any], Optimizer] | None = None,
+    measure: Callable[[], MeanIoU] | None = None,
 ) -> Callable[..., EstimatorSpec]:
     """Return the model function of a net that classifies pixels, whichever it is.
 
@@ -78,6 +81,8 @@ def segment_fn(
         From `minicnn.segmentation.pixel_loss`.
     optimizer : callable, optional
         Takes the list of (name, parameter) and returns the `Optimizer`; needed to train.
+    measure : callable, optional
+        Returns the metric of evaluation, "mean_iou"; by default there is the loss alone.
 
     Returns
     -------
@@ -95,7 +100,10 @@ def segment_fn(
             p = ops.softmax(scores, axis=1)
             found = {"probabilities": p, "classes": p.data.argmax(axis=1)}
             return EstimatorSpec(mode, predictions=found)
-        return EstimatorSpec(mode, loss=loss(scores, labels), optimizer=optimizer)
+        metrics = {}
+        if mode is Mode.EVAL and measure is not None:
+            metrics["mean_iou"] = measure().update(scores, labels)
+        return EstimatorSpec(mode, loss=loss(scores, labels), optimizer=optimizer, metrics=metrics)
 
     return model_fn
 
@@ -151,8 +159,12 @@ def make_estimator(
     if settings.weights == "median":
         weights = median_frequency_weights(train.masks, len(settings.names), ignored)
     net = build_net(settings)
+
+    def measure() -> MeanIoU:
+        return MeanIoU(len(settings.names), ignored)
+
     return Estimator(
-        segment_fn(net, pixel_loss(settings.loss, ignored, weights), optimizer),
+        segment_fn(net, pixel_loss(settings.loss, ignored, weights), optimizer, measure),
         params=dataclasses.asdict(settings) | {"data": train.digest()},
         config=RunConfig(
             model_dir=model_dir,
@@ -200,6 +212,26 @@ def training_input(settings: Settings, train: MaskSet, workers: int = 2) -> Data
         .map(prepare, workers=workers, random=True, seed=settings.seed)
         .prefetch(2)
     )
+
+
+def plain_input(images: MaskSet) -> Dataset:
+    """Describe one pass over images as they are, such as those to be judged on in training.
+
+    Parameters
+    ----------
+    images : MaskSet
+        Fitted to one size.
+
+    Returns
+    -------
+    Dataset
+        Of (images (N, 3, H, W) float32, masks (N, H, W) int64).
+    """
+
+    def prepare(rows: np.ndarray) -> Any:
+        return scaled(images.images[rows]), images.masks[rows].astype(np.int64)
+
+    return Dataset.from_slices(np.arange(len(images))).batch(BATCH).map(prepare)
 
 
 def _changes(settings: Settings) -> Compose | None:

@@ -4,7 +4,7 @@ from minicnn.metrics.classification import Accuracy, ConfusionMatrix, PerClass, 
 from minicnn.metrics.detection import Curve, MeanAveragePrecision, average_precision
 from minicnn.metrics.detection_errors import DetectionErrors, Fate, explain_detection
 from minicnn.metrics.metric import Mean, Metric
-from minicnn.metrics.segmentation import BoundaryF1, Segmentation
+from minicnn.metrics.segmentation import BoundaryF1, MeanIoU, Segmentation
 
 __all__ = [
     "Accuracy",
@@ -15,6 +15,7 @@ __all__ = [
     "Fate",
     "Mean",
     "MeanAveragePrecision",
+    "MeanIoU",
     "Metric",
     "PerClass",
     "Segmentation",

@@ -12,7 +12,7 @@ from minicnn.errors import ConfigError, DTypeError, ShapeError
 from minicnn.metrics.classification import ConfusionMatrix
 from minicnn.metrics.metric import Metric, as_numpy
 
-__all__ = ["BoundaryF1", "Segmentation"]
+__all__ = ["BoundaryF1", "MeanIoU", "Segmentation"]
 
 
 class Segmentation(ConfusionMatrix):
@@ -100,6 +100,39 @@ class Segmentation(ConfusionMatrix):
         return (tuple(self.names), self.ignore_label)
 
 
+class MeanIoU(Segmentation):
+    """Mean intersection over union alone: a single number, to be watched while a net learns.
+
+    Parameters
+    ----------
+    classes : int or sequence of str
+        How many classes there are, K, or their names.
+    ignore_label : int, optional
+        Pixels with this label count for nothing.
+
+    Raises
+    ------
+    ConfigError
+        If there are no classes.
+
+    Examples
+    --------
+    >>> guess, truth = np.array([[[0, 0], [1, 1]]]), np.array([[[0, 0], [0, 1]]])
+    >>> round(MeanIoU(2).update(guess, truth).result(), 4)
+    0.5833
+    """
+
+    def result(self) -> Any:
+        """Return the mean over classes.
+
+        Returns
+        -------
+        float
+            NaN if nothing was seen.
+        """
+        return _mean(self.iou())
+
+
 class BoundaryF1(Metric):
     """How well outlines fit: precision and recall of boundary pixels, within a tolerance.
 
@@ -178,7 +211,8 @@ class BoundaryF1(Metric):
         DTypeError
             If labels, or predicted classes, are not whole numbers.
         ConfigError
-            If a score is NaN: nothing is predicted then.
+            If a score is NaN: nothing is predicted then; or if a label, or a predicted class, is
+            outside 0 ... K-1, other than the one to be ignored.
         """
         guess, truth = as_numpy(predictions), as_numpy(labels)
         if guess.ndim == 4 and guess.shape[1] == self.classes:
@@ -194,8 +228,18 @@ class BoundaryF1(Metric):
             raise DTypeError(
                 f"BoundaryF1: classes must be whole numbers, got {guess.dtype} and {truth.dtype}"
             )
-        for image, mask in zip(guess, truth, strict=True):
-            self._add(image, mask)
+        counts = np.ones(truth.shape, bool)
+        if self.ignore_label is not None:
+            counts = truth != self.ignore_label
+        for what, given in (("label", truth), ("predicted class", guess)):
+            wrong = given[counts & ((given < 0) | (given >= self.classes))]
+            if wrong.size:
+                raise ConfigError(
+                    f"BoundaryF1: {what} {int(wrong[0])} is outside 0 ... {self.classes - 1}; mend "
+                    "it, or say by ignore_label which label counts for nothing"
+                )
+        for image, mask, own in zip(guess, truth, counts, strict=True):
+            self._add(image, mask, own)
         return self
 
     def merge(self, other: Self) -> Self:
@@ -220,10 +264,7 @@ class BoundaryF1(Metric):
         """Return the mean over classes; NaN if no class was seen."""
         return _mean(self.per_class())
 
-    def _add(self, guess: np.ndarray, truth: np.ndarray) -> None:
-        counts = np.ones(truth.shape, bool)
-        if self.ignore_label is not None:
-            counts = truth != self.ignore_label
+    def _add(self, guess: np.ndarray, truth: np.ndarray, counts: np.ndarray) -> None:
         reach = max(1.0, self.tolerance * float(np.hypot(*truth.shape)))
         for label in range(self.classes):
             there = _outline(truth == label, counts)

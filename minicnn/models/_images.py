@@ -8,7 +8,16 @@ from typing import Any
 from minicnn.autograd import Tensor, pad
 from minicnn.errors import ConfigError, ShapeError
 
-__all__ = ["check_depth", "check_size", "padded_to_multiple"]
+__all__ = ["check_depth", "check_images", "check_size", "padded_to_multiple"]
+
+
+def check_images(net: Any, x: Tensor) -> None:
+    """Refuse what is no batch of images, where a net looks at their size before any layer does."""
+    if len(x.shape) != 4:
+        raise ShapeError(
+            f"{type(net).__name__}: needs images (N, C, H, W), got shape {tuple(x.shape)}; make a "
+            "single image a batch of one, x[None]"
+        )
 
 
 def check_size(net: Any, x: Tensor, least: int, hint: str = "") -> None:

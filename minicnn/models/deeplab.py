@@ -94,7 +94,7 @@ class DeepLab(Module):
     ) -> None:
         self.backbone = Backbone(channels, stages, blocks, in_channels, output_stride)
         before = self.backbone.widths[-1]
-        self.pyramid = AtrousPyramid(before, before // 4, rates)
+        self.pyramid = AtrousPyramid(before, max(before // 4, 1), rates)
         self.head = head(self.pyramid.out_channels, before // 2, classes, dropout)
 
     def forward(self, x: Tensor) -> Tensor:

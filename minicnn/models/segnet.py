@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from minicnn import ops
 from minicnn.autograd import Tensor
 from minicnn.errors import ConfigError
-from minicnn.models._images import padded_to_multiple
+from minicnn.models._images import check_images, padded_to_multiple
 from minicnn.nn import (
     BatchNorm2d,
     Conv2d,
@@ -109,7 +109,13 @@ class SegNet(Module):
         -------
         Tensor, shape (N, K, H, W)
             Scores before the softmax.
+
+        Raises
+        ------
+        ShapeError
+            If it is no batch of images.
         """
+        check_images(self, x)
         height, width = x.shape[2:]
         x = padded_to_multiple(x, self.multiple)
         places = []

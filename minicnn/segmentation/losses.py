@@ -10,6 +10,7 @@ import numpy as np
 from minicnn import ops
 from minicnn.autograd import Tensor, where
 from minicnn.backend import array_module
+from minicnn.backend.device import to_device
 from minicnn.errors import ConfigError, ShapeError
 from minicnn.models import PixelScores
 
@@ -80,7 +81,7 @@ def _focal(logits: Tensor, labels: Any, ignore: int | None, weights: Any) -> Ten
 def _dice(logits: Tensor, labels: Any, ignore: int | None, weights: Any) -> Tensor:
     """Dice loss over the batch; weights are left to cross-entropy, for it balances by itself."""
     xp = array_module(logits.data)
-    found = labels.data if isinstance(labels, Tensor) else labels
+    found = labels.data if isinstance(labels, Tensor) else to_device(labels, logits.device)
     counts = xp.ones(found.shape, bool) if ignore is None else found != ignore
     safe = xp.where(counts, found, 0)
     target = ops.one_hot(safe, logits.shape[1], axis=1).data * counts[:, None]
@@ -121,7 +122,7 @@ def pixel_loss(
     Raises
     ------
     ConfigError
-        If a kind is unknown.
+        If a kind is unknown, or there are weights but nothing that they count for.
     """
     chosen = kinds.split("+")
     for kind in chosen:
@@ -130,6 +131,11 @@ def pixel_loss(
                 f"pixel_loss: {kind!r} is unknown; give {', '.join(LOSSES)}, or a sum such as "
                 "'cross_entropy+dice'"
             )
+    if class_weights is not None and set(chosen) == {"dice"}:
+        raise ConfigError(
+            f"pixel_loss: {kinds!r} takes no weights of classes, for it balances them by itself; "
+            "leave them out, or add cross_entropy or focal"
+        )
 
     def loss(scores: Tensor | PixelScores, labels: Any) -> Tensor:
         if isinstance(scores, PixelScores):

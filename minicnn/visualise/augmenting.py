@@ -26,6 +26,7 @@ from minicnn.data.augment import (
 from minicnn.data.augment.mixing import Pictures
 from minicnn.errors import ConfigError
 from minicnn.visualise.canvas import COLORS, new_figure
+from minicnn.visualise.segmenting import compute_segmentation_overlay, segmentation_colors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["augmentations", "compute_augmentations"]
 
 _WIDTH = 1.9  # inches of a picture
+_VOID = 255  # in masks: what is outside of the picture, or hidden
 
 
 def augmentations(
@@ -153,11 +155,10 @@ def _show(panel: Axes, picture: Picture) -> None:
 
     height, width = picture.size
     edges = (0.0, float(width), float(height), 0.0)  # the pixel (0, 0) begins at (0, 0)
-    panel.imshow(picture.image, extent=edges, interpolation="nearest")
-    if picture.mask is not None:
-        panel.imshow(
-            picture.mask, extent=edges, interpolation="nearest", alpha=0.45, cmap="tab20", vmax=19
-        )
+    image = picture.image
+    if picture.mask is not None:  # a class has one colour in all panels; the label 255 has none
+        image = compute_segmentation_overlay(image, picture.mask, segmentation_colors(_VOID))
+    panel.imshow(image, extent=edges, interpolation="nearest")
     boxes = () if picture.boxes is None else picture.boxes.tolist()
     classes = np.zeros(len(boxes), int) if picture.classes is None else picture.classes
     for (y0, x0, y1, x1), label in zip(boxes, classes.tolist(), strict=True):

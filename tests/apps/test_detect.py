@@ -79,6 +79,16 @@ def test_other_streets_are_the_test_part(trained, detect, monkeypatch):
     assert (status, result(out)["examples"]) == (0, 12)
 
 
+def test_a_picture_is_not_written_over(trained, tmp_path, detect):
+    Image.fromarray(np.zeros((40, 50, 3), np.uint8)).save(tmp_path / "a.png")
+    before = (tmp_path / "a.png").read_bytes()
+    status, _, err = detect(
+        "predict", "--model-dir", trained[0], "--out", tmp_path, tmp_path / "a.png"
+    )
+    assert (status, "would be written over it; give another --out" in err) == (2, True)
+    assert (tmp_path / "a.png").read_bytes() == before
+
+
 def test_prediction_draws_and_writes_the_boxes_of_the_picture(trained, tmp_path, detect):
     folder, _ = trained
     pixels = np.random.default_rng(0).integers(0, 256, (90, 150, 3)).astype(np.uint8)

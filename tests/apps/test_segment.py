@@ -4,18 +4,23 @@ import dataclasses
 import io
 import json
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
 from command_line import result, start, wait_for_step
 from PIL import Image
 
+from minicnn import Tensor, nn, no_grad
 from minicnn.apps import segment as app
 from minicnn.apps._segmentation import judge, scorer_of, segment_picture
 from minicnn.apps.segment import SEGMENTERS
 from minicnn.data.masks import CAMVID_CLASSES, MaskSet
 from minicnn.data.pictures import decode_labels, read_photograph
 from minicnn.data.scenes import SCENE_CLASSES, make_scenes
+from minicnn.detection import scaled
+from minicnn.estimator import ValidationHook
+from minicnn.metrics import Segmentation
 
 KEYS = {
     "mean_iou", "pixel_accuracy", "mean_accuracy", "frequency_weighted_iou", "boundary_f1",
@@ -123,6 +128,23 @@ def test_prediction_draws_and_writes_the_class_of_each_pixel(trained, tmp_path, 
                 assert drawn.width > 800
         written = json.loads((out_folder / "predictions.json").read_text())
         assert written == {"classes": list(SCENE_CLASSES), "predictions": [first, second]}
+
+
+def test_predictions_are_written_over_nothing_that_was_given(trained, tmp_path, segment):
+    """Neither over pictures, nor over masks that a person has drawn, nor over one another."""
+    (scene,) = make_scenes(1, (40, 50), seed=5).scenes
+    for name in ("a.png", "a_mask.png"):
+        saved(scene.image, tmp_path / name)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    words = ["predict", "--model-dir", trained[0], tmp_path / "a.png", tmp_path / "a_mask.png"]
+    status, _, err = segment(*words, "--out", tmp_path)
+    assert (status, "would be written over it; give another --out" in err) == (2, True)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    status, out, err = segment(*words, "--out", tmp_path / "seen", "--json")
+    assert status == 0, err
+    written = [row[kind] for row in result(out)["predictions"] for kind in ("picture", "mask")]
+    assert len(set(written)) == 4
+    assert decode_labels(Path(written[1]).read_bytes()).shape == (40, 50)
 
 
 @pytest.mark.parametrize("tiles", [False, True])
@@ -246,6 +268,39 @@ def test_broken_masks_stop_the_run_unless_they_are_to_be_skipped(camvid, tmp_pat
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("values", "what"), [
+    ((0, 255), "show only the class '0' and the label 255"), ((255, 255), "show no class at all"),
+])  # fmt: skip
+def test_masks_with_nothing_to_tell_apart_are_refused(values, what, tmp_path, segment):
+    """Such as masks of 0 and 255, which another program has for black and white."""
+    mask = np.full((32, 48), values[0], np.uint8)
+    mask[:16] = values[1]
+    for i in range(3):
+        saved(np.full((32, 48, 3), 40 * i, np.uint8), tmp_path / f"data/images/{i}.png")
+        saved(mask, tmp_path / f"data/masks/{i}.png")
+    words = ["--data", tmp_path / "data", "--model-dir", tmp_path / "run", *TINY]
+    status, _, err = segment(*words)
+    assert status == 2
+    assert what in err
+    assert "number the classes 0, 1, 2" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_was_held_out_can_be_watched_in_training():
+    settings = app.Settings(size=(24, 32), channels=4, epochs=1, scenes=16, names=SCENE_CLASSES)
+    parts = app.load_parts(settings)
+    with app.make_estimator(settings, parts.train, None) as estimator:
+        watch = ValidationHook(lambda: app.plain_input(parts.held_out), 1)
+        batches = app.training_input(settings, parts.train)
+        estimator.train(lambda: batches, steps=2, hooks=[watch])
+        with no_grad(), nn.evaluating():  # so soon, probabilities of scores that differ are equal
+            scores = estimator.module(Tensor(scaled(parts.held_out.images)))
+    assert watch.results["step"] == 2
+    assert watch.results["examples"] == len(parts.held_out) == 4
+    expected = Segmentation(SCENE_CLASSES, 255).update(scores, parts.held_out.masks.astype(int))
+    assert watch.results["mean_iou"] == pytest.approx(expected.result()["mean_iou"], rel=1e-6)
+
+
 def test_a_net_learns_streets():
     """In a few seconds it tells sky from road, without augmentation."""
     settings = app.Settings(
@@ -269,6 +324,10 @@ def test_a_net_learns_streets():
         (["--epochs", "0"], "epochs must be at least 1, got 0"),
         (["--model", "eye"], "invalid choice: 'eye'"),
         (["--loss", "dice+hope"], "'hope' is unknown; give cross_entropy, focal, dice, or a sum"),
+        (
+            [*QUICK[:-3], "--loss", "dice", "--weights", "median"],
+            "'dice' takes no weights of classes",
+        ),
         (["--size", "8", "64"], "size must be a height and a width from 16 to 4,096, got 8 64"),
         (["--workers", "-1"], "--workers must be 0 or more"),
         (["--device", "abacus"], "device 'abacus' is unknown"),

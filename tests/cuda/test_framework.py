@@ -8,6 +8,7 @@ import pytest
 import minicnn
 from minicnn import Tensor, interop, nn
 from minicnn.backend.random import Stream
+from minicnn.segmentation import LOSSES, pixel_loss
 
 pytestmark = pytest.mark.usefixtures("device")
 
@@ -48,6 +49,17 @@ def test_export_to_onnx(net, device, tmp_path):
     pytest.importorskip("onnx", reason="to_onnx needs onnx: pip install 'minicnn[onnx]'")
     exported = interop.to_onnx(net, (3, 8, 8))
     assert len(exported.graph.node) > 10
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_masks_may_be_here_or_there(kind, device):
+    scores = np.asarray(Stream(1, "scores").normal((2, 3, 4, 5), dtype=np.float32))
+    labels = np.asarray(Stream(2, "labels").integers(0, 4, (2, 4, 5)))  # 3 is to be ignored
+    loss = pixel_loss(kind, ignore_label=3)
+    expected = loss(Tensor(scores), labels).item()
+    x = Tensor(scores).to(device)
+    for given in (labels, Tensor(labels).to(device)):
+        assert loss(x, given).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_number_of_numpy_beside_an_array_of_the_device(device):

@@ -21,6 +21,7 @@ from minicnn.data.augment import (
     MixUp,
     Mosaic,
     Noise,
+    Perspective,
     Picture,
     Rules,
     Sometimes,
@@ -273,6 +274,28 @@ def test_a_mosaic_of_pixels_without_a_middle():
     assert (Mosaic([small])(small, Stream(0)).image == 7).all()
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_masks_lie_where_pixels_do_whatever_follows_whatever(seed):
+    """Masks painted as images: wherever one colour alone is seen, the mask says the same."""
+    painted = []
+    for i in range(4):
+        mask = np.kron(Stream(i).integers(0, 3, (5, 6)), np.ones((9 + i, 8), int)).astype(np.uint8)
+        painted.append(Picture(np.repeat(100 * mask[..., None], 3, axis=2), mask=mask))
+    recipe = Compose(
+        [CutOut(), Mosaic(painted[1:]), Perspective(), Elastic(), CutOut(2), Affine(0.5), Flip()],
+        Rules(fill=(255, 0, 0), void=9),
+    )
+    seen = recipe(painted[0], Stream(seed))
+    colour = seen.image.astype(int)
+    assert set(np.unique(seen.mask)) <= {0, 1, 2, 9}
+    hidden = (colour == [255, 0, 0]).all(axis=-1)
+    assert (seen.mask[hidden] == 9).all()
+    for label in (0, 2):  # 100 is also what a mixture of the others may be
+        pure = (colour == 100 * label).all(axis=-1)
+        assert (seen.mask[pure] == label).all()
+    assert hidden.any()
+
+
 def test_sometimes_is_as_often_as_it_says():
     picture = noise_picture()
     same = [Sometimes(Flip(1.0), 0.25)(picture, Stream(i)) is picture for i in range(400)]
@@ -318,11 +341,17 @@ def test_batches_of_different_pictures_are_refused():
 def test_the_same_bits_on_any_number_of_threads():
     scenes = [
         noise_picture(
-            (30, 40), i, boxes=np.array([[4, 5, 20, 30]], np.float32), classes=np.array([i])
+            (30, 40), i, boxes=np.array([[4, 5, 20, 30]], np.float32), classes=np.array([i]),
+            mask=noise_picture((30, 40), 100 + i).image[..., 0],
         )
         for i in range(12)
+    ]  # fmt: skip
+    recipes = [
+        street_view((24, 32), scenes),
+        any_side_up((24, 32)),
+        Compose([Elastic(), Noise()]),
+        Compose([MixUp(scenes, 1.0), Perspective(), CutOut()]),
     ]
-    recipes = [street_view((24, 32), scenes), any_side_up((24, 32)), Compose([Elastic(), Noise()])]
     for recipe in recipes:
         runs = []
         for workers in (0, 1, 4):
@@ -330,12 +359,12 @@ def test_the_same_bits_on_any_number_of_threads():
                 lambda i, stream, recipe=recipe: padded(recipe(scenes[i], stream), 6),
                 workers=workers, random=True, seed=7,
             )  # fmt: skip
-            runs.append([(image, truth["boxes"]) for image, truth in data])
+            runs.append([(image, truth["boxes"], truth["mask"]) for image, truth in data])
         for run in runs[1:]:
-            for (image, boxes), (right, right_boxes) in zip(run, runs[0], strict=True):
-                np.testing.assert_array_equal(image, right)
-                np.testing.assert_array_equal(boxes, right_boxes)
-        assert len({image.tobytes() for image, _ in runs[0]}) == 12
+            for found, right in zip(run, runs[0], strict=True):
+                for one, other in zip(found, right, strict=True):
+                    np.testing.assert_array_equal(one, other)
+        assert len({image.tobytes() for image, _, _ in runs[0]}) == 12
 
 
 @pytest.mark.parametrize(

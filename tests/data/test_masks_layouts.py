@@ -190,6 +190,8 @@ def test_nothing_to_read(tmp_path):
         load_masks(tmp_path / "missing")
     with pytest.raises(DataError, match=r"no pictures with masks .* but a\.png; give another"):
         loaded(tmp_path, {"a.png": picture()})
+    with pytest.raises(DataError, match=r"no usable image\. No file lies where this layout has it"):
+        load_masks(tmp_path / "set", layout="camvid")
     with pytest.raises(ConfigError, match="layout 'voc' is unknown; choose from camvid, folders"):
         loaded(tmp_path, folders(), layout="voc")
     with pytest.raises(DataError, match=r"no usable image\. .*a\.png: its mask is missing"):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from minicnn.errors import ConfigError, DTypeError, ShapeError
-from minicnn.metrics import BoundaryF1, Segmentation
+from minicnn.metrics import BoundaryF1, MeanIoU, Segmentation
 
 VOID = 9
 masks = hnp.arrays(np.int64, (2, 5, 7), elements=st.sampled_from([0, 1, 2]))
@@ -142,6 +142,20 @@ def test_parts_add_up_to_the_whole(metric):
     assert first.result() == whole
 
 
+def test_mean_iou_alone_is_that_of_all_measures():
+    rng = np.random.default_rng(2)
+    guess, truth = rng.integers(0, 3, (4, 6, 5)), rng.choice([0, 1, 2, VOID], (4, 6, 5))
+    parts = [MeanIoU(3, VOID).update(guess[i::2], truth[i::2]) for i in range(2)]
+    expected = Segmentation(3, VOID).update(guess, truth).result()["mean_iou"]
+    assert parts[0].merge(parts[1]).result() == expected
+    assert math.isnan(MeanIoU(3).result())
+
+
+def test_what_is_predicted_of_ignored_pixels_may_be_anything():
+    truth = np.array([[[VOID, 0, 1]]])
+    assert BoundaryF1(2, ignore_label=VOID).update(np.array([[[7, 0, 1]]]), truth).result() == 1
+
+
 def test_nothing_seen_is_nan():
     assert math.isnan(BoundaryF1(2).result())
     assert math.isnan(Segmentation(2).result()["mean_iou"])
@@ -170,6 +184,16 @@ def test_nothing_seen_is_nan():
             lambda: BoundaryF1(1).update(np.full((1, 1, 4, 4), np.nan), np.zeros((1, 4, 4), int)),
             ConfigError,
             "a score is NaN",
+        ),
+        (
+            lambda: BoundaryF1(2).update(np.zeros((1, 1, 2), int), np.array([[[0, VOID]]])),
+            ConfigError,
+            "label 9 is outside 0 ... 1; mend it, or say by ignore_label",
+        ),
+        (
+            lambda: BoundaryF1(2).update(np.array([[[-1, 0]]]), np.zeros((1, 1, 2), int)),
+            ConfigError,
+            "predicted class -1 is outside",
         ),
         (lambda: BoundaryF1(2).merge(BoundaryF1(3)), ConfigError, "does not add"),
         (lambda: Segmentation(2).merge(Segmentation(["a", "b"])), ConfigError, "does not add"),

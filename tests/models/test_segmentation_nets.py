@@ -10,7 +10,7 @@ import pytest
 import minicnn
 from minicnn import nn, ops
 from minicnn.autograd import Tensor, no_grad
-from minicnn.errors import ConfigError
+from minicnn.errors import ConfigError, ShapeError
 from minicnn.models import FCN, Backbone, DeepLab, PixelScores, PSPNet, SegNet, UNet
 from tests.models.nets import images
 
@@ -34,6 +34,21 @@ NETS = {
 def net(request):
     with nn.seed(0):
         return NETS[request.param](CLASSES).to(minicnn.get_device())
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 3, 4, 8, 8), (3,)])
+def test_what_is_no_batch_of_images_is_refused(net, shape):
+    with pytest.raises(ShapeError, match=r"\(N, C, H, W\), got shape"):
+        net(Tensor(np.zeros(shape, np.float32)).to(minicnn.get_device()))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (17, 41), (32, 32)])
+def test_shapes_are_explained_before_anything_runs(net, size):
+    """Also where poolings do not divide the image."""
+    found = nn.summarize(net, (3, *size))
+    assert all(min(row.output_shape) >= 1 for row in found.rows)
+    assert CLASSES in {row.output_shape[0] for row in found.rows}
+    assert found.parameters == net.count_parameters()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (17, 40), (32, 32)])
@@ -94,6 +109,11 @@ def seen_by(net, size, at):
     x.requires_grad = True
     (net(x)[0, :, at[0], at[1]] ** 2).sum().backward()
     return np.abs(x.grad.numpy()).sum(axis=(0, 1)) > 0
+
+
+def test_the_narrowest_net_is_one():
+    net = DeepLab(CLASSES, channels=1, stages=1, output_stride=4).to(minicnn.get_device())
+    assert net(images(2, 9, 7)).shape == (2, CLASSES, 9, 7)
 
 
 def test_pyramid_pooling_sees_the_whole_image():

@@ -109,6 +109,11 @@ def test_nothing_to_weigh():
         (lambda: pixel_loss("hinge"), ConfigError, "'hinge' is unknown; give cross_entropy"),
         (lambda: pixel_loss("dice+"), ConfigError, "'' is unknown"),
         (
+            lambda: pixel_loss("dice", VOID, np.ones(3)),
+            ConfigError,
+            "'dice' takes no weights of classes",
+        ),
+        (
             lambda: pixel_loss()(Tensor(np.zeros((1, 2, 3, 4))), np.zeros((1, 4, 3), int)),
             ShapeError,
             r"labels \(1, 4, 3\) do not fit scores \(1, 2, 3, 4\)",

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from minicnn.backend.random import Stream
-from minicnn.data.augment import IGNORED, Flip, Picture
+from minicnn.data.augment import IGNORED, Flip, Picture, Window
 from minicnn.errors import ConfigError
-from minicnn.visualise import augmentations, compute_augmentations
+from minicnn.visualise import augmentations, compute_augmentations, segmentation_colors
 
 
 @pytest.fixture
@@ -33,9 +33,25 @@ def test_every_picture_is_drawn_with_its_boxes(picture):
     assert [panel.get_ylabel() for panel in figure.axes[::4]] == ["a", "b"]
     for panel in figure.axes:
         assert [patch.get_linestyle() for patch in panel.patches] == ["solid", "dashed"]
-        assert len(panel.images) == 2
+        assert len(panel.images) == 1
     assert figure.axes[5].patches[0].get_bbox().bounds == (10, 2, 17, 13)
     figure.canvas.draw()
+
+
+def test_a_class_has_one_colour_in_all_panels_and_void_has_none(picture):
+    """Whichever classes a panel shows: here 0 and 3, or 3 alone."""
+    mask = np.full((20, 30), 3, np.uint8)
+    mask[:, :10] = 0
+    mask[:, 28:] = 255
+    image = np.full_like(picture.image, 100)
+    shown = {"left": Window((20, 12)), "as it is": Flip(0.0)}
+    figure = augmentations(Picture(image, mask=mask), shown, count=6)
+    (three,) = np.rint(segmentation_colors(4)[3:] * 0.55 + 100 * 0.45).tolist()
+    for panel in figure.axes:
+        drawn = np.asarray(panel.images[0].get_array())
+        assert (drawn == three).all(axis=-1).any()
+    whole = np.asarray(figure.axes[0].images[0].get_array())
+    assert (whole[:, 28:] == 100).all()
 
 
 def test_nothing_to_show_is_refused(picture):

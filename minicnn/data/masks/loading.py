@@ -312,7 +312,9 @@ def _sets(
     source = shown(files.tree.path)
     if not pairs:
         first = "; ".join(f"{place}: {reason}" for place, reason in faults.found[:3])
-        raise DataError(f"{source}: no usable image. {first}".strip())
+        raise DataError(
+            f"{source}: no usable image. {first or 'No file lies where this layout has it'}"
+        )
     pictures = FilePictures(
         files.tree, [pair.image for pair in pairs], [pair.size for pair in pairs]
     )
