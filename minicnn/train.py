@@ -46,9 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, purpose in APPS.items():
         app = apps.add_parser(name, help=purpose)
         if name in words:  # the others need not be loaded
-            commands = importlib.import_module(f"minicnn.apps.{name}_commands")
-            app.description, app.epilog = commands.HELP["description"], commands.HELP["epilog"]
-            commands.add_arguments(app)
+            from minicnn.apps._commands import add_arguments
+
+            add_arguments(app, importlib.import_module(f"minicnn.apps.{name}_commands").APP)
     options = parser.parse_args(words)
     try:
         return options.command(options)

@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from minicnn.apps._detect_settings import Settings
+from minicnn.apps._images import Parts, make_parts
 from minicnn.data.objects import (
     ObjectSet,
     fit_all,
     in_groups,
     load_objects,
     load_scenes,
-    train_and_val,
 )
 from minicnn.errors import ConfigError, DataError
 
-__all__ = ["Parts", "load_parts", "load_test"]
+__all__ = ["load_parts", "load_test"]
 
-HELD_OUT = 5  # one of so many images, where the data do not say which
 TEST_SCENES = 300
 
 
-class Parts(NamedTuple):
-    """What to learn from, what was held out, and how that came about."""
-
-    train: ObjectSet
-    held_out: ObjectSet
-    how: str
-
-    @property
-    def faults(self) -> tuple[tuple[str, str], ...]:
-        """Place and fault of all that was left out, in either part."""
-        return tuple(dict.fromkeys([*self.train.faults, *self.held_out.faults]))
-
-
-def load_parts(settings: Settings) -> Parts:
+def load_parts(settings: Settings) -> Parts[ObjectSet]:
     """Read or draw the images to learn from and those to be judged on while nothing else is known.
 
     Parameters
@@ -55,17 +39,13 @@ def load_parts(settings: Settings) -> Parts:
     ConfigError
         If there are no images in one of the parts.
     """
-    if settings.data is None:
-        count, more = settings.scenes, -(-settings.scenes // HELD_OUT)
-        drawn = load_scenes(count + more, settings.size, seed=settings.seed, groups=False)
-        drawn = fitted(drawn, settings)
-        return Parts(
-            drawn.select(range(count)), drawn.select(range(count, count + more)), "other streets"
-        )
-    parts = _read(settings)
-    train, held_out = train_and_val(parts, 1 / HELD_OUT, settings.seed)
-    how = "as the data have it" if "train" in parts and "val" in parts else "at random"
-    return Parts(fitted(train, settings), fitted(held_out, settings), how)
+
+    def draw(count: int) -> ObjectSet:
+        return load_scenes(count, settings.size, seed=settings.seed, groups=False)
+
+    return make_parts(
+        settings, draw, lambda: _read(settings), lambda objects: fitted(objects, settings)
+    )
 
 
 def _read(settings: Settings) -> dict[str, ObjectSet]:

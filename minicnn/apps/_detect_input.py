@@ -11,6 +11,7 @@ import numpy as np
 
 from minicnn.apps._detect_settings import Settings
 from minicnn.apps._detectors import DETECTORS
+from minicnn.apps._images import changed, training_batches
 from minicnn.backend.random import Stream
 from minicnn.data import Dataset
 from minicnn.data.augment import (
@@ -93,19 +94,10 @@ def training_input(
 
     def prepare(rows: np.ndarray, stream: Stream) -> Any:
         seen = [pictures[row] for row in rows.tolist()]
-        if change is not None:
-            seen = [change(picture, stream.child(place)) for place, picture in enumerate(seen)]
-        images, truths = batched(seen)
+        images, truths = batched(changed(seen, change, stream))
         return scaled(images), truths
 
-    return (
-        Dataset.from_slices(np.arange(len(objects)))
-        .shuffle(seed=settings.seed)
-        .repeat()
-        .batch(settings.batch_size)
-        .map(prepare, workers=workers, random=True, seed=settings.seed)
-        .prefetch(2)
-    )
+    return training_batches(settings, len(objects), prepare, workers)
 
 
 def whole_batches(

@@ -4,33 +4,30 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any
 
-from minicnn.apps._detect_settings import FLIPS, FORMATS, SIGNS, Settings
+from minicnn.apps._detect_settings import FORMATS, SIGNS, Settings
 from minicnn.apps._detection import SURE
 from minicnn.apps._detectors import DETECTORS
 from minicnn.apps._options import (
-    add_common,
+    CommandLine,
+    add_photographs,
     add_run_options,
-    check_run_options,
+    add_setting,
+    check_format,
+    data_of,
+    given_settings,
     resumed_settings,
-    whole_path,
 )
+from minicnn.apps._settings import FLIPS
+from minicnn.data.objects import layout_of
 from minicnn.errors import ConfigError
 
-HELP: dict[str, Any] = {
-    "description": (
-        "Train a network that finds objects in pictures. Without --data it learns to find traffic "
-        "signs in drawn streets, so it runs anywhere."
-    ),
-    "epilog": (
-        "After training: 'detect evaluate' measures a run on other data, 'detect predict "
-        "IMAGE...' draws what it finds in pictures; both have their own --help."
-    ),
-}
+__all__ = ["COMMAND_LINE", "other_data"]
+
 DEFAULTS = Settings()
-MODEL_DIR = Path("runs/detect")
 FOUND_OUT = ("names",)  # settings that are no options
 OF_DATA = ("data", "format", "skip_bad")
 TRAINING_ONLY = [
@@ -40,17 +37,10 @@ TRAINING_ONLY = [
 LEAST_MINUTES, MOST_MINUTES = 0.01, 100_000.0
 
 
-def add_training(parser: argparse.ArgumentParser) -> None:
+def _add_training(parser: argparse.ArgumentParser) -> None:
     """Declare the options of training."""
-    add_data(parser)
     learn = parser.add_argument_group("training")
-
-    def setting(name: str, text: str, default: str | None = None, **how: Any) -> None:
-        # Defaults are filled in later: a resumed run takes what is not given from its settings.
-        shown = getattr(DEFAULTS, name) if default is None else default
-        how.setdefault("default", None)
-        learn.add_argument("--" + name.replace("_", "-"), help=f"{text} ({shown})", **how)
-
+    setting = functools.partial(add_setting, learn, DEFAULTS)
     titles = ", ".join(f"{name}: {recipe.title}" for name, recipe in DETECTORS.items())
     setting("detector", f"which rung of the ladder; {titles}", choices=tuple(DETECTORS))
     classes = learn.add_mutually_exclusive_group()
@@ -78,7 +68,6 @@ def add_training(parser: argparse.ArgumentParser) -> None:
         "none for signs, else left-right", choices=FLIPS,
     )  # fmt: skip
     add_run_options(learn)
-    add_common(parser, MODEL_DIR)
 
 
 def _add_length(group: argparse._ArgumentGroup) -> None:
@@ -91,20 +80,17 @@ def _add_length(group: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
 
 
-def add_evaluation(parser: argparse.ArgumentParser) -> None:
+def _add_evaluation(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``evaluate``."""
-    add_data(parser, again=True)
     parser.add_argument(
         "--part", choices=("train", "validation", "test", "all"),
         help="which part of the data; by default what was held out, or all if it is other data "
         "without parts",
     )  # fmt: skip
-    add_common(parser, MODEL_DIR, again=True)
 
 
-def add_prediction(parser: argparse.ArgumentParser) -> None:
+def _add_prediction(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``predict``."""
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="a picture")
     parser.add_argument(
         "--score", type=float, default=SURE, help=f"leave out what it is less sure of ({SURE})"
     )
@@ -112,74 +98,33 @@ def add_prediction(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, metavar="FOLDER",
         help="where the pictures with boxes and predictions.json go (predictions in --model-dir)",
     )  # fmt: skip
-    add_common(parser, MODEL_DIR, again=True)
 
 
-def add_data(parser: argparse.ArgumentParser, again: bool = False) -> None:
-    """Declare where the data are; `again`: in a subcommand, whose defaults must not win."""
-    default: dict[str, Any] = {"default": argparse.SUPPRESS} if again else {}
-    data = parser.add_argument_group("data")
-    data.add_argument(
-        "--data", metavar="PATH", **default,
-        help="real photographs with boxes, a folder or a zip archive; without, streets are drawn",
-    )  # fmt: skip
-    data.add_argument(
-        "--format", choices=FORMATS[1:], **default,
-        help="how the boxes are written down there; by default what it looks like",
-    )  # fmt: skip
-    data.add_argument(
-        "--skip-bad", action="store_true", **({"default": None} | default),
-        help="leave out broken images and boxes and list them, instead of stopping",
-    )  # fmt: skip
-
-
-def settings_of(options: argparse.Namespace) -> Settings:
+def _settings_of(options: argparse.Namespace) -> Settings:
     """Return the settings that the options ask for; a resumed run supplies what is not given."""
-    given = {
-        field.name: getattr(options, field.name)
-        for field in dataclasses.fields(Settings)
-        if field.name not in FOUND_OUT and getattr(options, field.name) is not None
-    }
-    check_run_options(options)
+    given = given_settings(options, Settings, FOUND_OUT)
     if options.minutes is not None and not LEAST_MINUTES <= options.minutes <= MOST_MINUTES:
         raise ConfigError(
             f"--minutes must be {LEAST_MINUTES:g} to {MOST_MINUTES:,.0f}, got {options.minutes:g}"
         )
-    if "size" in given:
-        given["size"] = tuple(given["size"])
     if options.data is not None:
-        given |= data_of(options)
+        given |= data_of(options, layout_of)
     elif not options.resume:
         check_format(options)
     if options.resume:
         if options.minutes is not None:
             raise ConfigError("--minutes means nothing to --resume: how long it takes was settled")
-        resumed: Settings = resumed_settings(options, "detect", Settings, given)
-        return resumed
+        return resumed_settings(options, "detect", Settings, given)
     return Settings(**_defaults(given) | given)
-
-
-def check_format(options: argparse.Namespace) -> None:
-    """Refuse a format of data that are not given."""
-    if options.format is not None and options.data is None:
-        raise ConfigError(f"--format {options.format} needs --data, the photographs")
 
 
 def other_data(settings: Settings, options: argparse.Namespace) -> Settings:
     """Return the settings of a run with other data, to be judged on."""
-    found = data_of(options)
+    found = data_of(options, layout_of)
     labels = settings.labels
     if labels == "groups" and found["format"] not in SIGNS:
         labels = "all"  # whose names may be those of the groups
     return dataclasses.replace(settings, **found, labels=labels)
-
-
-def data_of(options: argparse.Namespace) -> dict[str, Any]:
-    """Return where the data of the options are, and in which format."""
-    from minicnn.data.objects import layout_of
-
-    path = whole_path("--data", options.data)
-    return {"data": path, "format": options.format or layout_of(path)}
 
 
 def _defaults(given: dict[str, Any]) -> dict[str, Any]:
@@ -192,3 +137,37 @@ def _defaults(given: dict[str, Any]) -> dict[str, Any]:
         "steps": recipe.steps,
         "batch_size": recipe.batch,
     }
+
+
+def _check_prediction(options: argparse.Namespace) -> None:
+    if not 0 <= options.score <= 1:
+        raise ConfigError(f"--score must be 0 to 1, got {options.score:g}")
+
+
+COMMAND_LINE = CommandLine(
+    description=(
+        "Train a network that finds objects in pictures. Without --data it learns to find traffic "
+        "signs in drawn streets, so it runs anywhere."
+    ),
+    epilog=(
+        "After training: 'detect evaluate' measures a run on other data, 'detect predict "
+        "IMAGE...' draws what it finds in pictures; both have their own --help."
+    ),
+    prediction=(
+        "find the objects in pictures",
+        "Find the objects in each picture, and draw boxes around them.",
+    ),
+    training_only=TRAINING_ONLY,
+    of_data=OF_DATA,
+    add_data=functools.partial(
+        add_photographs,
+        what="boxes",
+        layout="the boxes are written down",
+        formats=FORMATS[1:],
+    ),
+    add_training=_add_training,
+    add_evaluation=_add_evaluation,
+    add_prediction=_add_prediction,
+    settings_of=_settings_of,
+    check_prediction=_check_prediction,
+)

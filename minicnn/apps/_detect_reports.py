@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from typing import Any
 
-import numpy as np
-
 from minicnn._command_line import say
-from minicnn.apps._detect_data import Parts
 from minicnn.apps._detect_settings import Settings
 from minicnn.apps._detection import SURE, Outcome
 from minicnn.apps._detectors import DETECTORS
-from minicnn.apps._showing import json_number
-from minicnn.apps.detect import Run
+from minicnn.apps._showing import MOST_CLASSES, describe_classes, json_number
 from minicnn.data.objects import ObjectSet
 from minicnn.detection import Detector
 from minicnn.metrics import DetectionErrors
-
-_MOST_CLASSES = 12  # that are named in a line
 
 
 def describe_data(objects: ObjectSet, drawn: bool) -> None:
@@ -29,23 +22,7 @@ def describe_data(objects: ObjectSet, drawn: bool) -> None:
     empty = sum(not len(note.classes) for note in objects.annotations)
     say(f"data     {objects.source}: {len(objects):,} images, {counts.sum():,} objects"
         + (f"; {empty:,} images show none" if empty else ""))  # fmt: skip
-    order = np.argsort(-counts, kind="stable")
-    named = [f"{objects.names[k]} {counts[k]:,}" for k in order[:_MOST_CLASSES]]
-    more = f", and {len(order) - _MOST_CLASSES} more" if len(order) > _MOST_CLASSES else ""
-    say(f"         {', '.join(named)}{more}")
-    if drawn:
-        say("         These streets are DRAWN, not photographed: give --data PATH for real ones.")
-    if objects.faults:
-        count = len(objects.faults)
-        say(f"         {count:,} broken {'one is' if count == 1 else 'ones are'} left out; the "
-            "list is at the end")  # fmt: skip
-
-
-def describe_split(parts: Parts, settings: Settings) -> None:
-    """Print what is learned from and what is held out."""
-    height, width = settings.size
-    say(f"split    {len(parts.train):,} to learn from, {len(parts.held_out):,} held out "
-        f"({parts.how}); all fitted into {height}x{width}")  # fmt: skip
+    describe_classes(objects, counts, lambda count: f"{count:,}", drawn)
 
 
 def describe_detector(settings: Settings, net: Detector) -> None:
@@ -72,7 +49,7 @@ def describe_outcome(outcome: Outcome, part: str) -> None:
     each = outcome.results["voc"]["per_class"]
     known = sorted((value, name) for name, value in each.items() if not math.isnan(value))
     if len(known) > 1:
-        shown = [f"{name} {100 * value:.1f} %" for value, name in known[:_MOST_CLASSES]]
+        shown = [f"{name} {100 * value:.1f} %" for value, name in known[:MOST_CLASSES]]
         say(f"classes  the hardest first: {', '.join(shown)}")
     errors = errors_of(outcome)
     say(
@@ -87,32 +64,15 @@ def errors_of(outcome: Outcome) -> dict[str, int]:
     return metric.update([d._asdict() for d in outcome.detections], outcome.truths).result()
 
 
-def print_json(
-    options: argparse.Namespace,
-    outcome: Outcome,
-    part: str,
-    run: Run,
-    seconds: float,
-    images: int,
-    skipped: int,
-) -> None:
-    """Print the results as one line of JSON; `images` were seen in those `seconds`."""
+def measures(outcome: Outcome, settings: Settings, _: argparse.Namespace) -> dict[str, Any]:
+    """Return what was measured, by name."""
     precision = {name: json_number(value) for name, value in outcome.precision.items()}
-    results: dict[str, Any] = {
+    return {
         "map50": precision["voc"],
         "map_coco": precision["coco"],
         "map_voc2007": precision["voc2007"],
         "per_class": {k: json_number(v) for k, v in outcome.results["voc"]["per_class"].items()},
-        "detector": run.settings.detector,
+        "detector": settings.detector,
         "examples": len(outcome.objects),
         "objects": outcome.counted,
-        "steps": run.step,
-        "seconds": round(seconds, 3),
-        "images_per_s": round(images / seconds, 1) if seconds else 0.0,
-        "data": outcome.objects.source,
-        "part": part,
-        "skipped": skipped,
-        "model_dir": str(options.model_dir),
-        "checkpoint_sha256": run.sha256,
     }
-    say(json.dumps(results))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from minicnn.apps._detectors import DETECTORS
+from minicnn.apps._settings import FLIPS, check_choices, check_limits, check_size
 from minicnn.errors import ConfigError
 
-__all__ = ["FLIPS", "FORMATS", "LABELS", "SIGNS", "Settings"]
+__all__ = ["FORMATS", "LABELS", "SIGNS", "Settings"]
 
 FORMATS = ("scenes", "voc", "coco", "yolo", "gtsdb")
 SIGNS = ("scenes", "gtsdb")  # data of traffic signs: 43 classes; mirrored, one may be another
-FLIPS = ("none", "left-right", "all")
 LABELS = ("all", "groups", "one")
 LIMITS = {
     "channels": (1, 1024),
@@ -86,25 +86,9 @@ class Settings:
     skip_bad: bool = False
 
     def __post_init__(self) -> None:
-        for name, (least, most) in LIMITS.items():
-            value = getattr(self, name)
-            if value < least:
-                raise ConfigError(f"{name} must be at least {least}, got {value}")
-            if value > most:
-                raise ConfigError(f"{name} must be at most {most:,}, got {value:,}")
-        if len(self.size) != 2 or not SIDES[0] <= min(self.size) <= max(self.size) <= SIDES[1]:
-            raise ConfigError(
-                f"size must be a height and a width from {SIDES[0]} to {SIDES[1]:,}, got "
-                f"{' '.join(map(str, self.size))}"
-            )
-        for name, choices in (
-            ("format", FORMATS), ("detector", tuple(DETECTORS)), ("labels", LABELS),
-            ("flips", FLIPS),
-        ):  # fmt: skip
-            if getattr(self, name) not in choices:
-                raise ConfigError(
-                    f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}"
-                )
+        check_limits(self, LIMITS)
+        check_size(self.size, *SIDES)
+        check_choices(self, format=FORMATS, detector=DETECTORS, labels=LABELS, flips=FLIPS)
         self._check_data()
 
     def _check_data(self) -> None:

@@ -4,50 +4,38 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any
 
 from minicnn.apps import gtsrb
 from minicnn.apps._options import (
-    add_common,
+    CommandLine,
     add_run_options,
-    check_run_options,
+    add_setting,
+    add_skip_bad,
+    given_settings,
+    no_default,
     resumed_settings,
     whole_path,
 )
 from minicnn.apps.gtsrb import Settings
 from minicnn.errors import ConfigError
 
-HELP: dict[str, Any] = {
-    "description": (
-        "Train a network that tells the 43 German traffic signs apart. Without --data or "
-        "--download it learns from drawn signs, so it runs anywhere."
-    ),
-    "epilog": (
-        "After training: 'gtsrb evaluate' measures a run on other data, "
-        "'gtsrb predict IMAGE...' names the signs in pictures; both have their own --help."
-    ),
-}
+__all__ = ["COMMAND_LINE", "data_path"]
+
 DEFAULTS = Settings()
-MODEL_DIR = Path("runs/gtsrb")
 FOUND_OUT = ("data", "init_sha256")  # settings that are not options of that name
+OF_DATA = ("data", "download", "skip_bad")
 TRAINING_ONLY = [
-    f.name for f in dataclasses.fields(Settings) if f.name not in (*FOUND_OUT, "skip_bad")
+    f.name for f in dataclasses.fields(Settings) if f.name not in (*FOUND_OUT, *OF_DATA)
 ]
 
 
-def add_training(parser: argparse.ArgumentParser) -> None:
+def _add_training(parser: argparse.ArgumentParser) -> None:
     """Declare the options of training."""
-    add_data(parser)
     learn = parser.add_argument_group("training")
-
-    def setting(name: str, text: str, **how: Any) -> None:
-        # Defaults are filled in later: a resumed run takes what is not given from its settings.
-        flag = "--" + name.replace("_", "-")
-        default = getattr(DEFAULTS, name)
-        text = text if default is None else f"{text} ({default})"
-        learn.add_argument(flag, default=None, help=text, **how)
-
+    setting = functools.partial(add_setting, learn, DEFAULTS)
     setting("split", "hold out whole tracks, or single images", choices=("track", "random"))
     setting("size", "height and width of the images in pixels", type=int)
     setting("channels", "channels of the first block", type=int)
@@ -66,7 +54,6 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     learn.add_argument(
         "--cuda-graph", action="store_true", help="on a GPU, replay the captured step as one graph"
     )
-    add_common(parser, MODEL_DIR)
 
 
 def _add_transfer(parser: argparse.ArgumentParser) -> None:
@@ -94,50 +81,33 @@ def _add_transfer(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def add_evaluation(parser: argparse.ArgumentParser) -> None:
+def _add_evaluation(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``evaluate``."""
-    add_data(parser, again=True)
     parser.add_argument(
         "--part", choices=("train", "test", "validation"),
         help="which part of the data; by default the test part if --data has one, else all of it; "
         "without --data the images that the run held out (validation)",
     )  # fmt: skip
-    add_common(parser, MODEL_DIR, again=True)
 
 
-def add_prediction(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of ``predict``."""
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="a picture")
-    add_common(parser, MODEL_DIR, again=True)
-
-
-def add_data(parser: argparse.ArgumentParser, again: bool = False) -> None:
+def _add_data(parser: argparse.ArgumentParser, again: bool) -> None:
     """Declare where the data are; `again`: in a subcommand, whose defaults must not win."""
-    default: dict[str, Any] = {"default": argparse.SUPPRESS} if again else {}
     data = parser.add_argument_group("data")
     source = data.add_mutually_exclusive_group()
     source.add_argument(
-        "--data", metavar="PATH", **default,
+        "--data", metavar="PATH", default=no_default(again),
         help="real photographs: GTSRB's official archives or the Kaggle layout, zip or folder",
     )  # fmt: skip
     source.add_argument(
-        "--download", action="store_true", **default,
+        "--download", action="store_true", default=no_default(again, False),
         help="fetch the official archives (about 370 MB)",
     )  # fmt: skip
-    data.add_argument(
-        "--skip-bad", action="store_true", **({"default": None} | default),
-        help="leave out broken images and list them, instead of stopping",
-    )  # fmt: skip
+    add_skip_bad(data, again, "images")
 
 
-def settings_of(options: argparse.Namespace) -> Settings:
+def _settings_of(options: argparse.Namespace) -> Settings:
     """Return the settings that the options ask for; a resumed run supplies what is not given."""
-    given = {
-        field.name: getattr(options, field.name)
-        for field in dataclasses.fields(Settings)
-        if field.name not in FOUND_OUT and getattr(options, field.name) is not None
-    }
-    check_run_options(options)
+    given = given_settings(options, Settings, FOUND_OUT)
     if options.data is not None or options.download:
         given["data"] = data_path(options, "train")
     if options.init_from is not None:
@@ -148,8 +118,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
             settings = _begun_with(settings, given)
         gtsrb.starting_network(settings)  # what does not fit is told before all data are read
         return settings
-    resumed: Settings = resumed_settings(options, "gtsrb", Settings, given)
-    return resumed
+    return resumed_settings(options, "gtsrb", Settings, given)
 
 
 def _begun_with(settings: Settings, given: dict[str, Any]) -> Settings:
@@ -174,3 +143,25 @@ def data_path(options: argparse.Namespace, part: str) -> str:
 
         return str(download_gtsrb(parts=(part,)))
     return whole_path("--data", options.data)
+
+
+COMMAND_LINE = CommandLine(
+    description=(
+        "Train a network that tells the 43 German traffic signs apart. Without --data or "
+        "--download it learns from drawn signs, so it runs anywhere."
+    ),
+    epilog=(
+        "After training: 'gtsrb evaluate' measures a run on other data, "
+        "'gtsrb predict IMAGE...' names the signs in pictures; both have their own --help."
+    ),
+    prediction=(
+        "name the signs in pictures",
+        "Name the sign in each picture; the sign should fill it.",
+    ),
+    training_only=TRAINING_ONLY,
+    of_data=OF_DATA,
+    add_data=_add_data,
+    add_training=_add_training,
+    add_evaluation=_add_evaluation,
+    settings_of=_settings_of,
+)

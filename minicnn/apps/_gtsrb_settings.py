@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from minicnn.apps._gtsrb_transfer import parse_patterns, parse_rates, parse_stages
 from minicnn.apps._networks import NETWORKS
+from minicnn.apps._settings import check_limits
 from minicnn.errors import ConfigError
 
 MODELS = NETWORKS
@@ -85,14 +86,7 @@ class Settings:
     init_sha256: str | None = None
 
     def __post_init__(self) -> None:
-        for name, (least, most) in LIMITS.items():
-            value = getattr(self, name)
-            if value is None:
-                continue
-            if value < least:
-                raise ConfigError(f"{name} must be at least {least}, got {value}")
-            if value > most:
-                raise ConfigError(f"{name} must be at most {most:,}, got {value:,}")
+        check_limits(self, LIMITS)
         if self.split not in ("track", "random"):
             raise ConfigError(f"split must be 'track' or 'random', got {self.split!r}")
         if self.model not in MODELS:

@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 
+from minicnn.apps._images import Parts, make_parts
 from minicnn.apps._segment_settings import VOID, Settings
 from minicnn.data.masks import MaskSet, fit_masks, load_masks, load_street_scenes
-from minicnn.data.splits import train_and_val
 from minicnn.errors import ConfigError, DataError
 
-__all__ = ["Parts", "load_parts", "load_test"]
+__all__ = ["load_parts", "load_test"]
 
-HELD_OUT = 5  # one of so many images, where the data do not say which
 TEST_SCENES = 200
 
 
-class Parts(NamedTuple):
-    """What to learn from, what was held out, and how that came about."""
-
-    train: MaskSet
-    held_out: MaskSet
-    how: str
-
-    @property
-    def faults(self) -> tuple[tuple[str, str], ...]:
-        """Place and fault of all that was left out, in either part."""
-        return tuple(dict.fromkeys([*self.train.faults, *self.held_out.faults]))
-
-
-def load_parts(settings: Settings) -> Parts:
+def load_parts(settings: Settings) -> Parts[MaskSet]:
     """Read or draw the images to learn from and those to be judged on while nothing else is known.
 
     Parameters
@@ -52,18 +37,15 @@ def load_parts(settings: Settings) -> Parts:
     ConfigError
         If there are no images in one of the parts, too many classes, or nothing to tell apart.
     """
-    if settings.data is None:
-        count, more = settings.scenes, -(-settings.scenes // HELD_OUT)
-        drawn = _fitted(load_street_scenes(count + more, settings.size, seed=settings.seed))
-        return Parts(
-            drawn.select(range(count)), drawn.select(range(count, count + more)), "other streets"
-        )
-    parts = _read(settings)
-    train, held_out = train_and_val(parts, 1 / HELD_OUT, settings.seed)
-    how = "as the data have it" if "train" in parts and "val" in parts else "at random"
-    found = Parts(_fitted(train, settings), _fitted(held_out, settings), how)
-    _check_learnable(found.train)
-    return found
+
+    def draw(count: int) -> MaskSet:
+        return load_street_scenes(count, settings.size, seed=settings.seed)
+
+    parts = make_parts(
+        settings, draw, lambda: _read(settings), lambda images: _fitted(images, settings)
+    )
+    _check_learnable(parts.train)
+    return parts
 
 
 def load_test(settings: Settings, part: str | None = None, own: bool = True) -> tuple[MaskSet, str]:
@@ -93,7 +75,7 @@ def load_test(settings: Settings, part: str | None = None, own: bool = True) -> 
     """
     if settings.data is None and part == "test":
         drawn = load_street_scenes(TEST_SCENES, settings.size, part, settings.seed)
-        return _fitted(drawn), part
+        return _fitted(drawn, settings), part
     if settings.data is None or (own and part in ("train", "validation", None)):
         if part == "all":
             raise ConfigError("--part all: of drawn streets there is no end; say test, or another")
@@ -146,9 +128,9 @@ def _read_others(settings: Settings) -> dict[str, MaskSet]:
     return _read(settings) if unnamed and len(names) <= len(settings.names) else found
 
 
-def _fitted(images: MaskSet, settings: Settings | None = None) -> MaskSet:
+def _fitted(images: MaskSet, settings: Settings) -> MaskSet:
     """Return the images brought to the size, with a label for what is to be ignored."""
-    if settings is not None:
+    if settings.data is not None:
         images = fit_masks(images, settings.size, skip_bad=settings.skip_bad)
     if images.ignore_label is None:
         images = replace(images, ignore_label=VOID)

@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 from pathlib import Path
-from typing import Any
 
 from minicnn.apps._options import (
-    add_common,
+    CommandLine,
+    add_photographs,
     add_run_options,
-    check_run_options,
+    add_setting,
+    check_format,
+    data_of,
+    given_settings,
+    no_default,
     resumed_settings,
-    whole_path,
 )
 from minicnn.apps._segment_networks import SEGMENTERS
-from minicnn.apps._segment_settings import FLIPS, FORMATS, WEIGHTS, Settings
-from minicnn.errors import ConfigError
+from minicnn.apps._segment_settings import FORMATS, WEIGHTS, Settings
+from minicnn.apps._settings import FLIPS
+from minicnn.data.masks import mask_layout_of
 
-HELP: dict[str, Any] = {
-    "description": (
-        "Train a network that tells of every pixel what it shows. Without --data it learns from "
-        "drawn streets, so it runs anywhere."
-    ),
-    "epilog": (
-        "After training: 'segment evaluate' measures a run on other data, 'segment predict "
-        "IMAGE...' colours pictures by what they show; both have their own --help."
-    ),
-}
+__all__ = ["COMMAND_LINE"]
+
 DEFAULTS = Settings()
-MODEL_DIR = Path("runs/segment")
 FOUND_OUT = ("names", "ignore_label")  # settings that are no options
 OF_DATA = ("data", "format", "skip_bad")
 TRAINING_ONLY = [
@@ -37,17 +33,10 @@ TRAINING_ONLY = [
 ]
 
 
-def add_training(parser: argparse.ArgumentParser) -> None:
+def _add_training(parser: argparse.ArgumentParser) -> None:
     """Declare the options of training."""
-    add_data(parser)
     learn = parser.add_argument_group("training")
-
-    def setting(name: str, text: str, default: str | None = None, **how: Any) -> None:
-        # Defaults are filled in later: a resumed run takes what is not given from its settings.
-        shown = getattr(DEFAULTS, name) if default is None else default
-        how.setdefault("default", None)
-        learn.add_argument("--" + name.replace("_", "-"), help=f"{text} ({shown})", **how)
-
+    setting = functools.partial(add_setting, learn, DEFAULTS)
     titles = ", ".join(f"{name}: {segmenter.title}" for name, segmenter in SEGMENTERS.items())
     setting("model", f"which network; {titles}", choices=tuple(SEGMENTERS))
     setting(
@@ -68,24 +57,20 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     setting("flips", "which mirror images are as good; all: upside down, too", choices=FLIPS)
     add_run_options(learn)
     _add_views(parser)
-    add_common(parser, MODEL_DIR)
 
 
-def add_evaluation(parser: argparse.ArgumentParser) -> None:
+def _add_evaluation(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``evaluate``."""
-    add_data(parser, again=True)
     parser.add_argument(
         "--part", choices=("train", "validation", "test", "all"),
         help="which part of the data; by default what was held out, or of other data the test "
         "part, or what comes closest",
     )  # fmt: skip
     _add_views(parser, again=True)
-    add_common(parser, MODEL_DIR, again=True)
 
 
-def add_prediction(parser: argparse.ArgumentParser) -> None:
+def _add_prediction(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``predict``."""
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="a picture")
     parser.add_argument(
         "--tiles", action="store_true",
         help="look at pictures as large as they are, tile by tile; by default each is fitted into "
@@ -97,51 +82,24 @@ def add_prediction(parser: argparse.ArgumentParser) -> None:
         "--model-dir)",
     )  # fmt: skip
     _add_views(parser, again=True)
-    add_common(parser, MODEL_DIR, again=True)
 
 
 def _add_views(parser: argparse.ArgumentParser, again: bool = False) -> None:
     parser.add_argument(
-        "--tta", action="store_true", default=argparse.SUPPRESS if again else False,
+        "--tta", action="store_true", default=no_default(again, False),
         help="look at each image in three scales, and mirrored, and average (slower, often better)",
     )  # fmt: skip
 
 
-def add_data(parser: argparse.ArgumentParser, again: bool = False) -> None:
-    """Declare where the data are; `again`: in a subcommand, whose defaults must not win."""
-    default: dict[str, Any] = {"default": argparse.SUPPRESS} if again else {}
-    data = parser.add_argument_group("data")
-    data.add_argument(
-        "--data", metavar="PATH", **default,
-        help="real photographs with masks, a folder or a zip archive; without, streets are drawn",
-    )  # fmt: skip
-    data.add_argument(
-        "--format", choices=FORMATS[1:], **default,
-        help="how pictures and masks lie there; by default what it looks like",
-    )  # fmt: skip
-    data.add_argument(
-        "--skip-bad", action="store_true", **({"default": None} | default),
-        help="leave out broken images and masks and list them, instead of stopping",
-    )  # fmt: skip
-
-
-def settings_of(options: argparse.Namespace) -> Settings:
+def _settings_of(options: argparse.Namespace) -> Settings:
     """Return the settings that the options ask for; a resumed run supplies what is not given."""
-    given = {
-        field.name: getattr(options, field.name)
-        for field in dataclasses.fields(Settings)
-        if field.name not in FOUND_OUT and getattr(options, field.name) is not None
-    }
-    check_run_options(options)
-    if "size" in given:
-        given["size"] = tuple(given["size"])
+    given = given_settings(options, Settings, FOUND_OUT)
     if options.data is not None:
-        given |= data_of(options)
-    elif options.format is not None and not options.resume:
-        raise ConfigError(f"--format {options.format} needs --data, the photographs")
+        given |= data_of(options, mask_layout_of)
+    elif not options.resume:
+        check_format(options)
     if options.resume:
-        resumed: Settings = resumed_settings(options, "segment", Settings, given)
-        return resumed
+        return resumed_settings(options, "segment", Settings, given)
     suits = {
         "channels": SEGMENTERS[given.get("model", DEFAULTS.model)].channels,
         "augment": options.data is not None,
@@ -149,9 +107,29 @@ def settings_of(options: argparse.Namespace) -> Settings:
     return Settings(**suits | given)
 
 
-def data_of(options: argparse.Namespace) -> dict[str, Any]:
-    """Return where the data of the options are, and in which format."""
-    from minicnn.data.masks import mask_layout_of
-
-    path = whole_path("--data", options.data)
-    return {"data": path, "format": options.format or mask_layout_of(path)}
+COMMAND_LINE = CommandLine(
+    description=(
+        "Train a network that tells of every pixel what it shows. Without --data it learns from "
+        "drawn streets, so it runs anywhere."
+    ),
+    epilog=(
+        "After training: 'segment evaluate' measures a run on other data, 'segment predict "
+        "IMAGE...' colours pictures by what they show; both have their own --help."
+    ),
+    prediction=(
+        "colour pictures by what they show",
+        "Tell of every pixel of each picture what it shows.",
+    ),
+    training_only=TRAINING_ONLY,
+    of_data=OF_DATA,
+    add_data=functools.partial(
+        add_photographs,
+        what="masks",
+        layout="pictures and masks lie",
+        formats=FORMATS[1:],
+    ),
+    add_training=_add_training,
+    add_evaluation=_add_evaluation,
+    add_prediction=_add_prediction,
+    settings_of=_settings_of,
+)

@@ -6,15 +6,15 @@ import math
 from dataclasses import dataclass
 
 from minicnn.apps._segment_networks import SEGMENTERS
+from minicnn.apps._settings import FLIPS, check_choices, check_limits, check_size
 from minicnn.data.masks import MASK_LAYOUTS
 from minicnn.errors import ConfigError
 from minicnn.segmentation import pixel_loss
 
-__all__ = ["FLIPS", "FORMATS", "WEIGHTS", "Settings"]
+__all__ = ["FORMATS", "WEIGHTS", "Settings"]
 
 FORMATS = ("scenes", *MASK_LAYOUTS)
 WEIGHTS = ("none", "median")
-FLIPS = ("none", "left-right", "all")
 VOID = 255  # the label of what nothing is known of
 LIMITS = {
     "channels": (1, 1024),
@@ -94,25 +94,9 @@ class Settings:
     skip_bad: bool = False
 
     def __post_init__(self) -> None:
-        for name, (least, most) in LIMITS.items():
-            value = getattr(self, name)
-            if value < least:
-                raise ConfigError(f"{name} must be at least {least}, got {value}")
-            if value > most:
-                raise ConfigError(f"{name} must be at most {most:,}, got {value:,}")
-        if len(self.size) != 2 or not SIDES[0] <= min(self.size) <= max(self.size) <= SIDES[1]:
-            raise ConfigError(
-                f"size must be a height and a width from {SIDES[0]} to {SIDES[1]:,}, got "
-                f"{' '.join(map(str, self.size))}"
-            )
-        for name, choices in (
-            ("format", FORMATS), ("model", tuple(SEGMENTERS)), ("weights", WEIGHTS),
-            ("flips", FLIPS),
-        ):  # fmt: skip
-            if getattr(self, name) not in choices:
-                raise ConfigError(
-                    f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}"
-                )
+        check_limits(self, LIMITS)
+        check_size(self.size, *SIDES)
+        check_choices(self, format=FORMATS, model=SEGMENTERS, weights=WEIGHTS, flips=FLIPS)
         if (self.data is None) != (self.format == "scenes"):
             raise ConfigError(
                 f"format {self.format} goes with data {self.data}; drawn scenes have no path, and "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import typing
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,19 @@ from minicnn._files import write_file
 from minicnn._reading import explained, read_regular, shown
 from minicnn.errors import CheckpointError, ConfigError, DataError
 
+__all__ = [
+    "FILE",
+    "FLIPS",
+    "check_choices",
+    "check_limits",
+    "check_size",
+    "load_settings",
+    "save_settings",
+]
+
 FILE = "settings.json"
 MOST_BYTES = 2**20
+FLIPS = ("none", "left-right", "all")  # which mirror images are as good
 
 
 def save_settings(model_dir: Path, app: str, settings: Any) -> None:
@@ -106,3 +118,33 @@ def _value(name: str, value: Any, kind: Any) -> Any:
     elif type(value) in (typing.get_args(kind) or (kind,)):
         return value
     raise DataError(f"{name} cannot be {value!r}")
+
+
+def check_limits(settings: Any, limits: Mapping[str, tuple[int, int]]) -> None:
+    """Refuse numbers under the least or over the most; None is none."""
+    for name, (least, most) in limits.items():
+        value = getattr(settings, name)
+        if value is None:
+            continue
+        if value < least:
+            raise ConfigError(f"{name} must be at least {least}, got {value}")
+        if value > most:
+            raise ConfigError(f"{name} must be at most {most:,}, got {value:,}")
+
+
+def check_size(size: Sequence[int], least: int, most: int) -> None:
+    """Refuse what is no height and width of images, in pixels."""
+    if len(size) != 2 or not least <= min(size) <= max(size) <= most:
+        raise ConfigError(
+            f"size must be a height and a width from {least} to {most:,}, got "
+            f"{' '.join(map(str, size))}"
+        )
+
+
+def check_choices(settings: Any, **choices: Collection[str]) -> None:
+    """Refuse a setting that is none of those that there are."""
+    for name, known in choices.items():
+        if getattr(settings, name) not in known:
+            raise ConfigError(
+                f"{name} must be one of {', '.join(known)}, got {getattr(settings, name)!r}"
+            )

@@ -1,22 +1,47 @@
-"""What all apps show alike: how far something is, figures as files, numbers as JSON."""
+"""What apps show alike: how far something is, data and their parts, pictures, numbers."""
 
 from __future__ import annotations
 
+import argparse
 import io
+import json
 import math
 import sys
 import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
+from minicnn._command_line import say
+from minicnn._files import write_file
+from minicnn.data.pictures import read_photograph
 from minicnn.errors import ConfigError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Progress", "check_apart", "free_name", "json_number", "png_of"]
+    from minicnn.apps._images import Parts
+    from minicnn.data.masks import MaskSet
+    from minicnn.data.objects import ObjectSet
 
+__all__ = [
+    "MOST_CLASSES",
+    "Progress",
+    "describe_classes",
+    "describe_split",
+    "json_number",
+    "png_of",
+    "save_figures",
+    "show_pictures",
+    "some_rows",
+]
+
+MOST_CLASSES = 12  # that are named in a line
+SHOWN = 4  # images of those that were held out
+PREDICTIONS = "predictions.json"
 _REDRAW = 0.2  # seconds
 
 
@@ -63,7 +88,65 @@ def png_of(figure: Figure) -> bytes:
     return drawn.getvalue()
 
 
-def check_apart(folder: Path, *pictures: Path) -> None:
+def save_figures(figures: Mapping[str, Figure], model_dir: Path) -> None:
+    """Save figures under their names beside those that training leaves there, and say so."""
+    for name, figure in figures.items():
+        write_file(model_dir / name, png_of(figure))
+    names = ", ".join(sorted([*figures, "curves.png"]))
+    say(f"pictures {names} in {model_dir}; every step's loss in training.csv there")
+
+
+def some_rows(count: int) -> list[int]:
+    """Return a few of so many rows, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, SHOWN).astype(int)).tolist()
+
+
+def show_pictures(
+    options: argparse.Namespace,
+    show: Callable[[Path, np.ndarray, Path], dict[str, Any]],
+    content: Mapping[str, Any],
+    kinds: str,
+    endings: Sequence[str] = (".png",),
+) -> list[dict[str, Any]]:
+    """Draw what is found in each picture into a folder, with a file that lists it.
+
+    Parameters
+    ----------
+    options : Namespace
+        Which pictures, and where to.
+    show : callable
+        ``(path, picture uint8 (H, W, 3), where to draw it) -> dict``: tells what is in one.
+    content : dict
+        What else the list begins with.
+    kinds : str
+        What is in the folder then, beside the list.
+    endings : sequence of str
+        Of the names of all that is written of one picture.
+
+    Returns
+    -------
+    list of dict
+        What `show` returned.
+
+    Raises
+    ------
+    ConfigError
+        If a picture lies where they are to be drawn.
+    """
+    folder: Path = options.out or options.model_dir / "predictions"
+    _check_apart(folder, options.images)
+    taken: set[str] = set()
+    found = [
+        show(path, read_photograph(path), folder / _free_name(path, endings, taken))
+        for path in options.images
+    ]
+    text = json.dumps({**content, "predictions": found}, indent=2) + "\n"
+    write_file(folder / PREDICTIONS, text.encode())
+    say(f"{kinds} and {PREDICTIONS} in {folder}")
+    return found
+
+
+def _check_apart(folder: Path, pictures: Sequence[Path]) -> None:
     """Refuse to write what is found in pictures to where one of them lies, maybe over it."""
     for path in pictures:
         if folder.resolve() in (path.parent.resolve(), path.resolve().parent):
@@ -73,13 +156,10 @@ def check_apart(folder: Path, *pictures: Path) -> None:
             )
 
 
-def free_name(path: Path, taken: set[str], *endings: str) -> str:
-    """Return the name of a PNG for a picture that is not taken yet, and take it.
-
-    With it, the names are taken that have one of the endings in place of ``.png``.
-    """
+def _free_name(path: Path, endings: Sequence[str], taken: set[str]) -> str:
+    """Return the name of a PNG for a picture that is not taken yet, with any ending; take all."""
     stem, number = path.stem, 1
-    while taken & (names := {stem + ending for ending in (".png", *endings)}):
+    while taken & (names := {stem + ending for ending in endings}):
         number += 1
         stem = f"{path.stem}-{number}"
     taken |= names
@@ -89,3 +169,26 @@ def free_name(path: Path, taken: set[str], *endings: str) -> str:
 def json_number(value: float) -> float | None:
     """Return a number as JSON has it, which knows no NaN."""
     return None if math.isnan(value) else float(value)
+
+
+def describe_classes(
+    images: ObjectSet | MaskSet, counts: np.ndarray, shown: Callable[[int], str], drawn: bool
+) -> None:
+    """Print how common classes are, the commonest first, and what else there is to know."""
+    order = np.argsort(-counts, kind="stable")
+    named = [f"{images.names[k]} {shown(counts[k])}" for k in order[:MOST_CLASSES]]
+    more = f", and {len(order) - MOST_CLASSES} more" if len(order) > MOST_CLASSES else ""
+    say(f"         {', '.join(named)}{more}")
+    if drawn:
+        say("         These streets are DRAWN, not photographed: give --data PATH for real ones.")
+    if images.faults:
+        count = len(images.faults)
+        say(f"         {count:,} broken {'one is' if count == 1 else 'ones are'} left out; the "
+            "list is at the end")  # fmt: skip
+
+
+def describe_split(parts: Parts[Any], size: Sequence[int]) -> None:
+    """Print what is learned from and what is held out, of images fitted into that size."""
+    height, width = size
+    say(f"split    {len(parts.train):,} to learn from, {len(parts.held_out):,} held out "
+        f"({parts.how}); all fitted into {height}x{width}")  # fmt: skip

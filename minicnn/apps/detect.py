@@ -11,16 +11,17 @@ import operator
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minicnn import nn
-from minicnn.apps._detect_data import Parts, load_parts, load_test
+from minicnn.apps._detect_data import load_parts, load_test
 from minicnn.apps._detect_input import propose_all, training_input, whole_batches
 from minicnn.apps._detect_settings import Settings
 from minicnn.apps._detectors import DETECTORS, Recipe
-from minicnn.apps._runs import load_trained
+from minicnn.apps._images import Parts
+from minicnn.apps._runs import Run, load_trained
 from minicnn.backend.device import as_numpy
 from minicnn.data.objects import ObjectSet
 from minicnn.detection import RCNN, Detections, Detector
@@ -266,28 +267,7 @@ def finish(
         estimator.save()  # in place of the checkpoint that knows nothing of it
 
 
-class Run(NamedTuple):
-    """A trained run, as it lies in its folder.
-
-    Parameters
-    ----------
-    settings : Settings
-        What it was trained with.
-    net : Detector
-        The detector with its weights.
-    step : int
-        How many steps they were trained for.
-    sha256 : str
-        The digest of the file of weights.
-    """
-
-    settings: Settings
-    net: Detector
-    step: int
-    sha256: str
-
-
-def load_run(model_dir: Path, device: str = "cpu") -> Run:
+def load_run(model_dir: Path, device: str = "cpu") -> Run[Settings, Detector]:
     """Load the newest intact checkpoint of a run.
 
     Parameters
@@ -309,8 +289,4 @@ def load_run(model_dir: Path, device: str = "cpu") -> Run:
     CheckpointError
         If no checkpoint is intact. Of damaged ones a CheckpointWarning tells.
     """
-    settings, net, step, sha256 = load_trained(
-        model_dir, "detect", Settings, build_detector, device
-    )
-    assert isinstance(net, Detector)
-    return Run(settings, net, step, sha256)
+    return load_trained(model_dir, "detect", Settings, build_detector, device)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minicnn import nn, ops
 from minicnn.apps import _gtsrb_transfer as transfer
 from minicnn.apps._gtsrb_settings import MODELS, Settings
-from minicnn.apps._runs import load_trained
+from minicnn.apps._runs import Run, load_trained
 from minicnn.autograd import Tensor
 from minicnn.backend.random import Stream
 from minicnn.data import Dataset
@@ -344,28 +344,7 @@ def cross_entropy(logits: Tensor, labels: Any) -> Tensor:
     return ops.sparse_softmax_cross_entropy(logits, labels, label_smoothing=LABEL_SMOOTHING)
 
 
-class Run(NamedTuple):
-    """A trained run, as it lies in its folder.
-
-    Parameters
-    ----------
-    settings : Settings
-        What it was trained with.
-    net : Module
-        The network with its weights.
-    step : int
-        How many steps they were trained for.
-    sha256 : str
-        The digest of the file of weights.
-    """
-
-    settings: Settings
-    net: nn.Module
-    step: int
-    sha256: str
-
-
-def load_run(model_dir: Path, device: str = "cpu") -> Run:
+def load_run(model_dir: Path, device: str = "cpu") -> Run[Settings, nn.Module]:
     """Load the newest intact checkpoint of a run.
 
     Parameters
@@ -387,4 +366,4 @@ def load_run(model_dir: Path, device: str = "cpu") -> Run:
     CheckpointError
         If no checkpoint is intact. Of damaged ones a CheckpointWarning tells.
     """
-    return Run(*load_trained(model_dir, "gtsrb", Settings, build_network, device))
+    return load_trained(model_dir, "gtsrb", Settings, build_network, device)

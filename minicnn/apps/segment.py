@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn import nn, ops
-from minicnn.apps._runs import Trained, load_trained
-from minicnn.apps._segment_data import Parts, load_parts, load_test
+from minicnn.apps._images import Parts, changed, training_batches
+from minicnn.apps._runs import Run, load_trained
+from minicnn.apps._segment_data import load_parts, load_test
 from minicnn.apps._segment_networks import BATCH, SEGMENTERS, Segmenter
 from minicnn.apps._segment_settings import Settings
 from minicnn.backend.random import Stream
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SEGMENTERS",
     "Parts",
+    "Run",
     "Segmenter",
     "Settings",
     "build_net",
@@ -198,20 +200,11 @@ def training_input(settings: Settings, train: MaskSet, workers: int = 2) -> Data
     change = _changes(settings)
 
     def prepare(rows: np.ndarray, stream: Stream) -> Any:
-        seen = [Picture(train[row].image, mask=train[row].mask) for row in rows.tolist()]
-        if change is not None:
-            seen = [change(picture, stream.child(place)) for place, picture in enumerate(seen)]
-        images, truths = batched(seen)
+        pictures = [Picture(train[row].image, mask=train[row].mask) for row in rows.tolist()]
+        images, truths = batched(changed(pictures, change, stream))
         return scaled(images), truths["mask"].astype(np.int64)
 
-    return (
-        Dataset.from_slices(np.arange(len(train)))
-        .shuffle(seed=settings.seed)
-        .repeat()
-        .batch(settings.batch_size)
-        .map(prepare, workers=workers, random=True, seed=settings.seed)
-        .prefetch(2)
-    )
+    return training_batches(settings, len(train), prepare, workers)
 
 
 def plain_input(images: MaskSet) -> Dataset:
@@ -244,7 +237,7 @@ def _changes(settings: Settings) -> Compose | None:
     return Compose([*flips, *(recipe.transforms if settings.augment else [])], rules)
 
 
-def load_run(model_dir: Path, device: str = "cpu") -> Trained:
+def load_run(model_dir: Path, device: str = "cpu") -> Run[Settings, nn.Module]:
     """Load the newest intact checkpoint of a run.
 
     Parameters
@@ -256,7 +249,7 @@ def load_run(model_dir: Path, device: str = "cpu") -> Trained:
 
     Returns
     -------
-    Trained
+    Run
         The net and what is known of it.
 
     Raises

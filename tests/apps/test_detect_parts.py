@@ -281,8 +281,8 @@ def test_a_detector_is_built_from_its_settings_alone(name, parts):
 
 
 def test_sets_without_images_are_refused(parts):
-    from minicnn.apps.detect_commands import _check_enough
+    from minicnn.apps._images import check_enough
 
     with pytest.raises(ConfigError, match="6 images to learn from and 0 held out are too few"):
-        _check_enough(parts._replace(held_out=parts.held_out.select([])))
+        check_enough(parts._replace(held_out=parts.held_out.select([])))
     assert isinstance(parts.train, ObjectSet)

@@ -168,9 +168,9 @@ def test_interrupted_with_a_full_disk_says_both(tmp_path, monkeypatch):
 def test_the_command_line_ends_as_a_shell_expects(monkeypatch, capsys):
     for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
 
-        def stopped(_, number=number):
+        def stopped(*_, number=number):
             raise Interrupted(7, None, number)
 
-        monkeypatch.setattr("minicnn.apps.gtsrb_commands.train", stopped)
+        monkeypatch.setattr("minicnn.apps._commands.train", stopped)
         assert main(["gtsrb"]) == status
         assert "stopped" in capsys.readouterr().err

@@ -1,19 +1,18 @@
-"""What the commands tell: of the data, of what was skipped, and of how a network did."""
+"""What the commands of traffic signs tell: of the data, and of how a network did."""
 
 from __future__ import annotations
 
 import argparse
-import io
-import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from minicnn import nn
 from minicnn._command_line import say
-from minicnn._files import write_file
 from minicnn.apps._classification import Outcome
-from minicnn.apps.gtsrb import Run, Settings
+from minicnn.apps._showing import save_figures
+from minicnn.apps.gtsrb import Settings
 from minicnn.data.classes import CLASS_NAMES
 from minicnn.data.sign_table import SignTable
 from minicnn.nn.transfer import frozen_parameters, head_of
@@ -88,36 +87,14 @@ def draw(outcome: Outcome, model_dir: Path) -> None:
         figures["mistakes.png"] = worst_mistakes(
             np.moveaxis(table.images, -1, 1), table.labels, outcome.probabilities, CLASS_NAMES
         )
-    for name, figure in figures.items():
-        drawn = io.BytesIO()
-        figure.savefig(drawn, format="png")
-        write_file(model_dir / name, drawn.getvalue())
-    names = ", ".join(sorted([*figures, "curves.png"]))
-    say(f"pictures {names} in {model_dir}; every step's loss in training.csv there")
+    save_figures(figures, model_dir)
 
 
-def print_json(
-    options: argparse.Namespace,
-    split: str,
-    outcome: Outcome,
-    part: str,
-    run: Run,
-    seconds: float,
-    images: int,
-) -> None:
-    """Print the results as one line of JSON; `images` were seen in those `seconds`."""
-    results = {
+def measures(outcome: Outcome, settings: Settings, _: argparse.Namespace) -> dict[str, Any]:
+    """Return what was measured, by name."""
+    return {
         "accuracy": outcome.accuracy,
         "loss": outcome.loss,
         "examples": len(outcome.table),
-        "steps": run.step,
-        "seconds": round(seconds, 3),
-        "images_per_s": round(images / seconds, 1) if seconds else 0.0,
-        "data": outcome.table.source,
-        "split": split,
-        "part": part,
-        "skipped": len(outcome.table.skipped),
-        "model_dir": str(options.model_dir),
-        "checkpoint_sha256": run.sha256,
+        "split": settings.split,
     }
-    say(json.dumps(results))
