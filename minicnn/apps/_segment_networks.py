@@ -25,12 +25,15 @@ class Segmenter:
         How many suit a run of minutes on two cores.
     peak : float
         The learning rate at the peak of the one-cycle schedule, for `BATCH` images a step.
+    view : int, optional
+        How many pixels to one side decide on the class of a pixel at most; None: all there are.
     """
 
     title: str
     build: Callable[[int, int], Module]
     channels: int
     peak: float
+    view: int | None = None
 
 
 BATCH = 8
@@ -53,11 +56,11 @@ def _segnet(classes: int, channels: int) -> Module:
 
 
 SEGMENTERS: dict[str, Segmenter] = {
-    "unet": Segmenter("U-Net", _unet, 16, 6e-3),
-    "course": Segmenter("U-Net of the course", _course, 64, 3e-3),
-    "noskips": Segmenter("U-Net without skips", _noskips, 16, 6e-3),
-    "segnet": Segmenter("SegNet", _segnet, 16, 6e-3),
-    "fcn": Segmenter("FCN", lambda classes, c: FCN(classes, c, blocks=2), 24, 6e-3),
+    "unet": Segmenter("U-Net", _unet, 16, 6e-3, 52),
+    "course": Segmenter("U-Net of the course", _course, 64, 3e-3, 24),
+    "noskips": Segmenter("U-Net without skips", _noskips, 16, 6e-3, 52),
+    "segnet": Segmenter("SegNet", _segnet, 16, 6e-3, 72),
+    "fcn": Segmenter("FCN", lambda classes, c: FCN(classes, c, blocks=2), 24, 6e-3, 160),
     "pspnet": Segmenter(
         "PSPNet", lambda classes, c: PSPNet(classes, c, blocks=2, aux=True), 24, 6e-3
     ),

@@ -20,7 +20,9 @@ __all__ = ["Outcome", "judge", "scorer_of", "segment_picture"]
 
 BATCH = 8  # images at once
 SCALES = (0.75, 1.0, 1.25)  # of test-time augmentation
-MOST_OVERLAP = 64  # pixels of two tiles
+MOST_OVERLAP = 64  # pixels of two tiles, for nets that see all of a tile
+TILE = 512  # pixels, for nets that see less
+STRIDE = 32  # a multiple of the strides of all nets, and what two tiles have to fade in
 
 Scorer = Callable[[np.ndarray], np.ndarray]
 
@@ -106,7 +108,11 @@ def judge(
 
 
 def segment_picture(
-    scorer: Scorer, picture: np.ndarray, size: tuple[int, int], tiles: bool = False
+    scorer: Scorer,
+    picture: np.ndarray,
+    size: tuple[int, int],
+    tiles: bool = False,
+    view: int | None = None,
 ) -> np.ndarray:
     """Classify the pixels of a picture of any size.
 
@@ -119,8 +125,12 @@ def segment_picture(
     size : (int, int)
         Height and width of training, in pixels.
     tiles : bool, default False
-        Whether to look at it as large as it is, in tiles of that size; otherwise it is fitted into
-        that size as a whole, as the pictures of training were, and what is found is enlarged.
+        Whether to look at it as large as it is, in tiles; otherwise it is fitted into that size as
+        a whole, as the pictures of training were, and what is found is enlarged.
+    view : int, optional
+        How many pixels to one side decide on a pixel; see `Segmenter`. Tiles overlap by so much
+        that what is found is what one look at the whole picture would find. A net for which
+        everything counts, None, gets tiles of the size of training.
 
     Returns
     -------
@@ -128,11 +138,20 @@ def segment_picture(
         The class of each pixel.
     """
     if tiles:
-        overlap = min(MOST_OVERLAP, min(size) // 2)
-        return segment_in_tiles(scorer, picture, size, overlap, (overlap - 1) // 4)
+        return segment_in_tiles(scorer, picture, *_tiling(size, view))
     image, corner, _ = fit(picture, [[0, 0, *picture.shape[:2]]], size)
     height, width = np.rint(corner[0, 2:]).astype(int).tolist()
     return _enlarged(scorer(image[None])[0, :, :height, :width], picture.shape[:2])
+
+
+def _tiling(size: tuple[int, int], view: int | None) -> tuple[tuple[int, int], int, int]:
+    """Return the size of tiles, how much they overlap, and what of that counts for nothing."""
+    if view is None:
+        overlap = min(MOST_OVERLAP, min(size) // 2)
+        return size, overlap, (overlap - 1) // 4
+    overlap = -(-(2 * view + STRIDE) // STRIDE) * STRIDE
+    side = max(TILE, 3 * overlap)  # each pixel is seen about twice
+    return (side, side), overlap, view
 
 
 def _enlarged(probabilities: np.ndarray, size: tuple[int, ...]) -> np.ndarray:

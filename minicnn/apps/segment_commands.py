@@ -13,6 +13,7 @@ from minicnn.apps import segment
 from minicnn.apps._commands import App, Job, Part
 from minicnn.apps._images import check_enough
 from minicnn.apps._options import data_of, run_options
+from minicnn.apps._segment_networks import SEGMENTERS
 from minicnn.apps._segment_options import COMMAND_LINE
 from minicnn.apps._segment_reports import (
     MASK,
@@ -32,9 +33,13 @@ from minicnn.nn import Module
 
 __all__ = ["APP"]
 
+CHECKS = 10  # times that the network is judged on what was held out while it is trained
+
 
 def _prepare(options: argparse.Namespace, settings: Settings, device: str) -> Job:
     """Read or draw the images, and build the network."""
+    from minicnn.estimator import ValidationHook
+
     parts = segment.load_parts(settings)
     train = parts.train
     check_enough(parts)
@@ -50,12 +55,14 @@ def _prepare(options: argparse.Namespace, settings: Settings, device: str) -> Jo
         settings, train, options.model_dir, device=device, **run_options(options)
     )
     describe_net(settings, estimator.module)
+    steps, checked = settings.steps(len(train)), segment.plain_input(parts.held_out)
     return Job(
         estimator=estimator,
         batches=segment.training_input(settings, train, options.workers),
-        steps=settings.steps(len(train)),
+        steps=steps,
         epochs=f"{settings.epochs}",
         held_out=Part(settings, parts.held_out, "validation", parts.faults),
+        hooks=[ValidationHook(lambda: checked, -(-steps // CHECKS))],
     )
 
 
@@ -80,10 +87,10 @@ def _judge(net: Module, part: Part, options: argparse.Namespace) -> Outcome:
 def _predict(options: argparse.Namespace, run: Run[Settings, Module]) -> list[dict[str, Any]]:
     """Tell of every pixel of each picture what it shows."""
     settings = run.settings
-    scorer = _scorer(run.net, settings, options)
+    scorer, view = _scorer(run.net, settings, options), SEGMENTERS[settings.model].view
 
     def show(path: Path, picture: np.ndarray, drawn: Path) -> dict[str, Any]:
-        mask = segment_picture(scorer, picture, settings.size, options.tiles)
+        mask = segment_picture(scorer, picture, settings.size, options.tiles, view)
         return show_found(path, picture, drawn, mask, settings.names)
 
     kinds = "pictures, masks (a pixel's number is its class)"

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from benchmarks import ladder
+from benchmarks._contest import time_in_turns
 from minicnn.apps import detect
 from minicnn.apps.detect import DETECTORS
-from minicnn.detection import Detections
 
 
 @pytest.fixture
@@ -63,16 +63,21 @@ def test_some_are_measured_though_another_fails(quick, tmp_path, monkeypatch, ca
         assert line["proposals"] > 50
 
 
-def test_times_are_medians_in_turns():
+def test_each_turn_shows_all_the_same_picture_another_first():
     seen = []
+    looks = {name: lambda turn, name=name: seen.append((name, turn)) for name in "ab"}
+    found = time_in_turns(looks, turns=3, seconds=9)
+    assert set(found) == {"a", "b"}
+    assert seen == [
+        ("a", 0), ("b", 0),  # the warm-up
+        ("a", 0), ("b", 0), ("b", 1), ("a", 1), ("a", 2), ("b", 2),
+    ]  # fmt: skip
 
+
+def test_a_detector_is_shown_one_picture_after_the_other():
     class Net:
-        def __init__(self, name):
-            self.name = name
-
         def find(self, images):
-            seen.append((self.name, int(images[0, 0, 0, 0])))
-            return [Detections.none()]
+            return images[0, 0, 0, 0].item(), images.shape
 
     class Images:
         def __len__(self):
@@ -81,12 +86,8 @@ def test_times_are_medians_in_turns():
         def __getitem__(self, index):
             return type("Example", (), {"image": np.full((4, 4, 3), index, np.uint8)})
 
-    found = ladder.time_all({"a": Net("a"), "b": Net("b")}, Images(), times=3)
-    assert set(found) == {"a", "b"}
-    assert seen == [
-        ("a", 0), ("b", 0),  # the warm-up
-        ("a", 0), ("b", 0), ("b", 1), ("a", 1), ("a", 0), ("b", 0),
-    ]  # fmt: skip
+    look = ladder.looker(Net(), Images())
+    assert [look(turn) for turn in range(3)] == [(turn % 2, (1, 4, 4, 3)) for turn in range(3)]
 
 
 def result(name, ms, map50):

@@ -114,7 +114,9 @@ def test_prediction_draws_and_writes_the_class_of_each_pixel(trained, tmp_path, 
         assert status == 0, err
         run = app.load_run(folder)
         picture = read_photograph(tmp_path / "a.png")
-        wanted = segment_picture(scorer_of(run.net), picture, run.settings.size, bool(tiles))
+        view = SEGMENTERS[run.settings.model].view
+        size = run.settings.size
+        wanted = segment_picture(scorer_of(run.net), picture, size, bool(tiles), view)
         first, second = result(out)["predictions"]
         assert wanted.shape == (first["height"], first["width"]) == (80, 90)
         for row, name in ((first, "a.png"), (second, "a-2.png")):
@@ -145,6 +147,39 @@ def test_predictions_are_written_over_nothing_that_was_given(trained, tmp_path, 
     written = [row[kind] for row in result(out)["predictions"] for kind in ("picture", "mask")]
     assert len(set(written)) == 4
     assert decode_labels(Path(written[1]).read_bytes()).shape == (40, 50)
+
+
+@pytest.mark.parametrize("model", [name for name, s in SEGMENTERS.items() if s.view])
+def test_no_pixel_beyond_the_view_decides(model):
+    """What a tile's margin must hide, and an overlap must leave room for."""
+    recipe = SEGMENTERS[model]
+    with nn.seed(0):
+        net = recipe.build(3, 4).astype(np.float64)
+    length, furthest = 512, 0
+    x = Tensor(np.random.default_rng(0).standard_normal((1, 3, length, 16)), requires_grad=True)
+    net(x)  # averages for batch norm
+    net.eval()
+    for row in range(249, 265):  # all places on the coarsest map
+        x.grad = None
+        net(x)[0, :, row].sum().backward()
+        seen = np.flatnonzero(np.abs(x.grad.numpy()).sum(axis=(0, 1, 3)))
+        furthest = max(furthest, row - seen[0], seen[-1] - row)
+    assert recipe.view - 12 <= furthest <= recipe.view
+
+
+def test_tiles_find_what_one_look_at_the_whole_picture_finds():
+    with nn.seed(0):
+        net = SEGMENTERS["unet"].build(5, 4)
+    picture = make_scenes(1, (560, 900), seed=5).scenes[0].image
+    net(Tensor(scaled(picture[None, :64, :64])))  # averages for batch norm
+    scorer = scorer_of(net)
+    view = SEGMENTERS["unet"].view
+    found = segment_picture(scorer, picture, (32, 48), tiles=True, view=view)
+    whole = scorer(picture[None])[0]
+    best = np.sort(whole, axis=0)
+    clear = best[-1] - best[-2] > 1e-4
+    assert clear.mean() > 0.9
+    np.testing.assert_array_equal(found[clear], whole.argmax(axis=0)[clear])
 
 
 @pytest.mark.parametrize("tiles", [False, True])
