@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import functools
 import json
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from minicnn.apps._skipping import (
     write_skipped,
 )
 from minicnn.backend.device import check_device, get_device
+from minicnn.errors import ConfigError
 
 if TYPE_CHECKING:
     from minicnn.data import Dataset
@@ -103,6 +106,8 @@ class App:
         ``(model_dir, device) -> Run``: a run that was trained.
     load_part : callable
         ``(options, settings) -> Part``: reads the data to evaluate a run on.
+    part_to_learn : callable
+        ``(settings, images) -> images``: those that a run learns from where it is given these.
     describe_data : callable
         ``(images, drawn) -> None``: tells of them.
     judge : callable
@@ -123,6 +128,7 @@ class App:
     prepare: Callable[[argparse.Namespace, Any, str], Job]
     load_run: Callable[[Path, str], Run[Any, Any]]
     load_part: Callable[[argparse.Namespace, Any], Part]
+    part_to_learn: Callable[[Any, Any], Any]
     describe_data: Callable[[Any, bool], None]
     judge: Callable[[Any, Part, argparse.Namespace], Any]
     describe_outcome: Callable[[Any, str], None]
@@ -134,6 +140,10 @@ class App:
     def command(self) -> str:
         """What is typed to train."""
         return f"python -m minicnn.train {self.name}"
+
+    def typed(self, words: str, model_dir: Path) -> str:
+        """Return what is typed to go on with a run, as a shell takes it."""
+        return f"{self.command} {words} --model-dir {shlex.quote(str(model_dir))}"
 
 
 def add_arguments(parser: argparse.ArgumentParser, app: App) -> None:
@@ -186,8 +196,8 @@ def train(app: App, options: argparse.Namespace) -> int:
         app.draw(outcome, options.model_dir)
     if settings.skip_bad:
         describe_skipped(part.faults, skipped)
-    say(f"next     {app.command} evaluate --model-dir {options.model_dir}")
-    say(f"         {app.command} predict --model-dir {options.model_dir} IMAGE...")
+    say(f"next     {app.typed('evaluate', options.model_dir)}")
+    say(f"         {app.typed('predict', options.model_dir)} IMAGE...")
     if options.json:
         run = app.load_run(options.model_dir, "cpu")
         measures = app.measures(outcome, run.settings, options)
@@ -209,7 +219,7 @@ def _learn(app: App, job: Job, options: argparse.Namespace) -> float:
     say(f"training {job.steps:,} steps of {batch_size} images, {job.epochs} epochs"
         + (f"; resumed at step {job.estimator.step:,}" if options.resume else ""))  # fmt: skip
     hooks = [*job.hooks, OutputHook(), TensorBoardHook(), PlotHook(), ProgressHook()]
-    go_on = f"go on with: {app.command} --resume --model-dir {options.model_dir}"
+    go_on = f"go on with: {app.typed('--resume', options.model_dir)}"
     start = time.perf_counter()
     try:
         job.estimator.train(lambda: job.batches, max_steps=job.steps, hooks=hooks)
@@ -238,6 +248,7 @@ def evaluate(app: App, options: argparse.Namespace) -> int:
     skip_bad = in_evaluation(options, run.settings)
     part = app.load_part(options, dataclasses.replace(run.settings, skip_bad=skip_bad))
     app.describe_data(part.images, part.settings.data is None)
+    _note_learned(app, run, part.images)
     start = time.perf_counter()
     outcome = app.judge(run.net, part, options)
     seconds = time.perf_counter() - start
@@ -248,6 +259,16 @@ def evaluate(app: App, options: argparse.Namespace) -> int:
         measures = app.measures(outcome, run.settings, options)
         _print_json(options, run, part, measures, seconds, len(part.images))
     return 0
+
+
+def _note_learned(app: App, run: Run[Any, Any], images: Any) -> None:
+    """Say so where a run is judged on what it learned from, wherever that lies by now."""
+    if images.digest() == run.learned_from:
+        say("note     these are the images that it learned from")
+        return
+    with contextlib.suppress(ConfigError):  # too few to be split
+        if app.part_to_learn(run.settings, images).digest() == run.learned_from:
+            say("note     the images that it learned from are among these")
 
 
 def predict(app: App, options: argparse.Namespace) -> int:

@@ -84,8 +84,8 @@ def _add_evaluation(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``evaluate``."""
     parser.add_argument(
         "--part", choices=("train", "validation", "test", "all"),
-        help="which part of the data; by default what was held out, or all if it is other data "
-        "without parts",
+        help="which part of the data; by default what was held out, or of other data the test "
+        "part, or what comes closest",
     )  # fmt: skip
 
 

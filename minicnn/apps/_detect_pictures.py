@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from minicnn._command_line import say
 from minicnn._files import write_file
 from minicnn.apps._detection import SURE, Outcome
-from minicnn.apps._showing import png_of, save_figures, some_rows
+from minicnn.apps._showing import Shown, png_of, save_figures, some_rows
 from minicnn.detection import Detections
 
 
@@ -34,7 +32,7 @@ def draw(outcome: Outcome, model_dir: Path) -> None:
 
 def show_found(
     path: Path, picture: np.ndarray, drawn: Path, found: Detections, names: Sequence[str]
-) -> dict[str, Any]:
+) -> Shown:
     """Draw a picture, uint8 (H, W, 3), with the boxes found in it, and tell of them.
 
     Boxes are told as (y0, x0, y1, x1) in pixels.
@@ -52,16 +50,19 @@ def show_found(
         }
         for box, score, label in zip(*found, strict=True)
     ]
-    say(f"{path}: {len(listed)} found")
+    lines = [f"{path}: {len(listed)} found"]
     for one in listed:
         y0, x0, y1, x1 = one["box"]
-        say(f"    {one['name']} {100 * one['score']:.0f} %  rows {y0:.0f}-{y1:.0f}, "
-            f"columns {x0:.0f}-{x1:.0f}")  # fmt: skip
+        lines.append(
+            f"    {one['name']} {100 * one['score']:.0f} %  rows {y0:.0f}-{y1:.0f}, "
+            f"columns {x0:.0f}-{x1:.0f}"
+        )
     height, width = picture.shape[:2]
-    return {
+    told = {
         "image": str(path),
         "height": height,
         "width": width,
         "detections": listed,
         "picture": str(drawn),
     }
+    return Shown(told, lines)

@@ -12,6 +12,7 @@ from minicnn import nn
 from minicnn._command_line import say
 from minicnn.apps._classification import Outcome
 from minicnn.apps._showing import save_figures
+from minicnn.apps._skipping import announce_skipped
 from minicnn.apps.gtsrb import Settings
 from minicnn.data.classes import CLASS_NAMES
 from minicnn.data.sign_table import SignTable
@@ -31,8 +32,7 @@ def describe_data(table: SignTable, drawn: bool) -> None:
     if table.notes:
         more = f", and {len(table.notes) - 3} more of this kind" if len(table.notes) > 3 else ""
         say(f"         note: {'; '.join(table.notes[:3])}{more}")
-    if table.skipped:
-        say(f"         {len(table.skipped):,} broken ones are left out; the list is at the end")
+    announce_skipped(table.skipped)
 
 
 def describe_transfer(settings: Settings, net: nn.Module, examples: int) -> None:

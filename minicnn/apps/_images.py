@@ -15,7 +15,7 @@ from minicnn.data.objects import ObjectSet
 from minicnn.data.splits import train_and_val
 from minicnn.errors import ConfigError
 
-__all__ = ["Parts", "changed", "check_enough", "make_parts", "training_batches"]
+__all__ = ["Parts", "changed", "check_enough", "make_parts", "part_to_learn", "training_batches"]
 
 HELD_OUT = 5  # one of so many images, where the data do not say which
 
@@ -48,9 +48,18 @@ def make_parts(
         rows = range(count), range(count, count + more)
         return Parts(drawn.select(rows[0]), drawn.select(rows[1]), "other streets")
     parts = read()
-    train, held_out = train_and_val(parts, 1 / HELD_OUT, settings.seed)
+    train, held_out = _split(parts, settings)
     how = "as the data have it" if "train" in parts and "val" in parts else "at random"
     return Parts(fit(train), fit(held_out), how)
+
+
+def _split(parts: Mapping[str, Images], settings: Any) -> tuple[Images, Images]:
+    return train_and_val(parts, 1 / HELD_OUT, settings.seed)
+
+
+def part_to_learn(settings: Any, images: Images) -> Images:
+    """Return the images that a run learns from where these are all there are."""
+    return _split({"all": images}, settings)[0]
 
 
 def check_enough(parts: Parts[Images]) -> None:

@@ -84,6 +84,8 @@ def add_setting(
     """Declare an option for a setting, its default in the help; `shown`: how that is put there."""
     # Defaults are filled in later: a resumed run takes what is not given from its settings.
     default = getattr(defaults, name) if shown is None else shown
+    if isinstance(default, bool):
+        default = "on" if default else "off"
     text = text if default is None else f"{text} ({default})"
     group.add_argument("--" + name.replace("_", "-"), default=None, help=text, **how)
 
@@ -102,9 +104,10 @@ def add_photographs(
 ) -> None:
     """Declare where photographs with boxes or masks are, and in which layout."""
     data = parser.add_argument_group("data")
+    without = "the run's own data" if again else "streets are drawn"
     data.add_argument(
         "--data", metavar="PATH", default=no_default(again),
-        help=f"real photographs with {what}, a folder or a zip archive; without, streets are drawn",
+        help=f"real photographs with {what}, a folder or a zip archive; without, {without}",
     )  # fmt: skip
     data.add_argument(
         "--format", choices=formats, default=no_default(again),

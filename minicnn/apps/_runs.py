@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from minicnn.apps._settings import load_settings
 from minicnn.backend.device import check_device
@@ -31,12 +31,15 @@ class Run(NamedTuple, Generic[Settings, Net]):
         How many steps they were trained for.
     sha256 : str
         The digest of the file of weights.
+    learned_from : str, optional
+        The digest of the images that it was trained on; None if the checkpoint does not tell.
     """
 
     settings: Settings
     net: Net
     step: int
     sha256: str
+    learned_from: str | None = None
 
 
 def load_trained(
@@ -63,4 +66,11 @@ def load_trained(
     net.load_state_dict(checkpoint.weights)
     net.to(check_device(device))
     net.eval()
-    return Run(settings, net, checkpoint.step, checkpoint_sha256(checkpoint.path))
+    sha256, data = checkpoint_sha256(checkpoint.path), _data_of(checkpoint.state)
+    return Run(settings, net, checkpoint.step, sha256, data)
+
+
+def _data_of(state: Any) -> str | None:
+    """Return the digest of the images of training from what an Estimator saved, if it is there."""
+    params = state.get("params") if isinstance(state, dict) else None
+    return params.get("data") if isinstance(params, dict) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from minicnn.apps._segment_settings import VOID, Settings
 from minicnn.data.masks import MaskSet, fit_masks, load_masks, load_street_scenes
 from minicnn.errors import ConfigError, DataError
 
-__all__ = ["load_parts", "load_test"]
+__all__ = ["load_parts", "load_test", "unnamed"]
 
 TEST_SCENES = 200
 
@@ -124,8 +125,12 @@ def _read_others(settings: Settings) -> dict[str, MaskSet]:
     """Return the parts of data that the run has not learned from, whose classes may be others."""
     found = _read(replace(settings, names=()))
     names = next(iter(found.values())).names
-    unnamed = names == tuple(map(str, range(len(names))))
-    return _read(settings) if unnamed and len(names) <= len(settings.names) else found
+    return _read(settings) if unnamed(names) and len(names) <= len(settings.names) else found
+
+
+def unnamed(names: Sequence[str]) -> bool:
+    """Tell whether classes have only their numbers for names."""
+    return tuple(names) == tuple(map(str, range(len(names))))
 
 
 def _fitted(images: MaskSet, settings: Settings) -> MaskSet:

@@ -43,7 +43,8 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         "size", "height and width that images are fitted into, in pixels", "96 128", type=int,
         nargs=2, metavar=("H", "W"),
     )  # fmt: skip
-    setting("channels", "channels of the first layer", "what suits the network", type=int)
+    suits = ", ".join(f"{name} {segmenter.channels}" for name, segmenter in SEGMENTERS.items())
+    setting("channels", "channels of the first layer", suits, type=int)
     setting("epochs", "how often each image is seen", type=int)
     setting("batch_size", "images a step", type=int)
     setting("scenes", "drawn streets to learn from, without --data", type=int)
@@ -51,7 +52,8 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     setting("weights", "median: pixels of rare classes count more", choices=WEIGHTS)
     setting("seed", "of all that is random", type=int)
     setting(
-        "augment", "move, scale and relight images and masks at random", "with --data",
+        "augment", "move, scale and relight images and masks at random",
+        "on with --data, else off",
         action=argparse.BooleanOptionalAction,
     )  # fmt: skip
     setting("flips", "which mirror images are as good; all: upside down, too", choices=FLIPS)
@@ -87,7 +89,8 @@ def _add_prediction(parser: argparse.ArgumentParser) -> None:
 def _add_views(parser: argparse.ArgumentParser, again: bool = False) -> None:
     parser.add_argument(
         "--tta", action="store_true", default=no_default(again, False),
-        help="look at each image in three scales, and mirrored, and average (slower, often better)",
+        help="look at each image in three scales, and mirrored if --flips allows it, and average "
+        "(slower, often better)",
     )  # fmt: skip
 
 

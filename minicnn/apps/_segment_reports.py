@@ -14,11 +14,13 @@ import numpy as np
 from minicnn import nn
 from minicnn._command_line import say
 from minicnn._files import write_file
+from minicnn.apps._segment_data import unnamed
 from minicnn.apps._segment_networks import SEGMENTERS
 from minicnn.apps._segment_settings import Settings
 from minicnn.apps._segmentation import Outcome
 from minicnn.apps._showing import (
     MOST_CLASSES,
+    Shown,
     describe_classes,
     json_number,
     png_of,
@@ -39,6 +41,14 @@ def describe_data(images: MaskSet, drawn: bool) -> None:
     say(f"data     {images.source}: {len(images):,} images, {len(images.names)} classes, "
         f"{share:.1f} % of the pixels have one")  # fmt: skip
     describe_classes(images, counts, lambda count: f"{100 * count / total:.1f} %", drawn)
+
+
+def note_unnamed(images: MaskSet) -> None:
+    """Say so where classes are numbers most of which never occur: one stray pixel adds hundreds."""
+    count, shown = len(images.names), np.count_nonzero(images.counts())
+    if unnamed(images.names) and 2 * shown < count:
+        say(f"note     only {shown} of the {count:,} classes occur in the masks; name them in "
+            "classes.txt, or mend the masks")  # fmt: skip
 
 
 def describe_net(settings: Settings, net: nn.Module) -> None:
@@ -105,7 +115,7 @@ def draw(outcome: Outcome, model_dir: Path) -> None:
 
 def show_found(
     path: Path, picture: np.ndarray, drawn: Path, mask: np.ndarray, names: Sequence[str]
-) -> dict[str, Any]:
+) -> Shown:
     """Draw a picture, uint8 (H, W, 3), with the classes found in it, (H, W), and tell of them."""
     from minicnn.visualise import segmentation_overlay
 
@@ -117,8 +127,7 @@ def show_found(
     order = [int(k) for k in np.argsort(-counts, kind="stable") if counts[k]]
     shares = {names[k]: round(counts[k] / mask.size, 6) for k in order}
     shown = [f"{name} {100 * share:.1f} %" for name, share in shares.items()]
-    say(f"{path}: {', '.join(shown[:MOST_CLASSES])}")
-    return {
+    told = {
         "image": str(path),
         "height": mask.shape[0],
         "width": mask.shape[1],
@@ -126,6 +135,7 @@ def show_found(
         "picture": str(drawn),
         "mask": str(masked),
     }
+    return Shown(told, [f"{path}: {', '.join(shown[:MOST_CLASSES])}"])
 
 
 def _indexed(mask: np.ndarray, classes: int) -> bytes:

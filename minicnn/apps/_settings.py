@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import typing
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -81,7 +82,7 @@ def load_settings(model_dir: Path, app: str, kind: type) -> Any:
     if not there:
         raise ConfigError(
             f"{model_dir}: no {app} run is here; train one with: "
-            f"python -m minicnn.train {app} --model-dir {model_dir}"
+            f"python -m minicnn.train {app} --model-dir {shlex.quote(str(model_dir))}"
         )
     try:
         with explained():

@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
 from minicnn._command_line import say
 from minicnn._files import write_file
+from minicnn.apps._skipping import announce_skipped
 from minicnn.data.pictures import read_photograph
 from minicnn.errors import ConfigError
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MOST_CLASSES",
     "Progress",
+    "Shown",
     "describe_classes",
     "describe_split",
     "json_number",
@@ -68,6 +70,12 @@ class Progress:
             print(f"\r{self._what} {done:,} of {total or self._total:,}", end="", file=self._out)
             self._out.flush()
 
+    def clear(self) -> None:
+        """Take the number off the terminal, where a line is to be printed; show the next one."""
+        if self._out is not None and self._drawn:
+            self._drawn = 0.0
+            print("\r\x1b[K", end="", file=self._out, flush=True)
+
     def __enter__(self) -> Self:
         return self
 
@@ -77,8 +85,14 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._out is not None and self._drawn:
-            print("\r\x1b[K", end="", file=self._out, flush=True)
+        self.clear()
+
+
+class Shown(NamedTuple):
+    """What was found in a picture: as the list has it, and in lines to be printed."""
+
+    told: dict[str, Any]
+    lines: list[str]
 
 
 def png_of(figure: Figure) -> bytes:
@@ -103,7 +117,7 @@ def some_rows(count: int) -> list[int]:
 
 def show_pictures(
     options: argparse.Namespace,
-    show: Callable[[Path, np.ndarray, Path], dict[str, Any]],
+    show: Callable[[Path, np.ndarray, Path], Shown],
     content: Mapping[str, Any],
     kinds: str,
     endings: Sequence[str] = (".png",),
@@ -115,7 +129,7 @@ def show_pictures(
     options : Namespace
         Which pictures, and where to.
     show : callable
-        ``(path, picture uint8 (H, W, 3), where to draw it) -> dict``: tells what is in one.
+        ``(path, picture uint8 (H, W, 3), where to draw it) -> Shown``: tells what is in one.
     content : dict
         What else the list begins with.
     kinds : str
@@ -126,7 +140,7 @@ def show_pictures(
     Returns
     -------
     list of dict
-        What `show` returned.
+        What `show` told of each.
 
     Raises
     ------
@@ -136,10 +150,15 @@ def show_pictures(
     folder: Path = options.out or options.model_dir / "predictions"
     _check_apart(folder, options.images)
     taken: set[str] = set()
-    found = [
-        show(path, read_photograph(path), folder / _free_name(path, endings, taken))
-        for path in options.images
-    ]
+    found: list[dict[str, Any]] = []
+    with Progress("seen", len(options.images)) as progress:
+        for path in options.images:
+            progress(len(found))
+            shown = show(path, read_photograph(path), folder / _free_name(path, endings, taken))
+            progress.clear()
+            for line in shown.lines:
+                say(line)
+            found.append(shown.told)
     text = json.dumps({**content, "predictions": found}, indent=2) + "\n"
     write_file(folder / PREDICTIONS, text.encode())
     say(f"{kinds} and {PREDICTIONS} in {folder}")
@@ -181,10 +200,7 @@ def describe_classes(
     say(f"         {', '.join(named)}{more}")
     if drawn:
         say("         These streets are DRAWN, not photographed: give --data PATH for real ones.")
-    if images.faults:
-        count = len(images.faults)
-        say(f"         {count:,} broken {'one is' if count == 1 else 'ones are'} left out; the "
-            "list is at the end")  # fmt: skip
+    announce_skipped(images.faults)
 
 
 def describe_split(parts: Parts[Any], size: Sequence[int]) -> None:

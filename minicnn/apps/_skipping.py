@@ -13,7 +13,7 @@ from minicnn._command_line import say
 from minicnn._files import write_file
 from minicnn.errors import CheckpointError
 
-__all__ = ["describe_skipped", "in_evaluation", "note_skipped", "write_skipped"]
+__all__ = ["announce_skipped", "describe_skipped", "in_evaluation", "note_skipped", "write_skipped"]
 
 LISTED = 20  # on the screen
 
@@ -30,6 +30,14 @@ def write_skipped(skipped: Sequence[tuple[str, str]], path: Path) -> None:
     rows = csv.writer(text, lineterminator="\n")
     rows.writerows([("file", "fault"), *skipped])
     write_file(path, text.getvalue().encode("utf-8", "backslashreplace"))
+
+
+def announce_skipped(skipped: Sequence[tuple[str, str]]) -> None:
+    """Print how many broken ones are left out, if any are, while there is more to come."""
+    count = len(skipped)
+    if count:
+        say(f"         {count:,} broken {'one is' if count == 1 else 'ones are'} left out; the "
+            "list is at the end")  # fmt: skip
 
 
 def describe_skipped(skipped: Sequence[tuple[str, str]], path: Path) -> None:

@@ -20,9 +20,9 @@ from minicnn.apps._detect_reports import (
     measures,
 )
 from minicnn.apps._detection import Outcome, find_in, judge
-from minicnn.apps._images import check_enough
+from minicnn.apps._images import check_enough, part_to_learn
 from minicnn.apps._options import check_format, run_options
-from minicnn.apps._showing import Progress, describe_split, show_pictures
+from minicnn.apps._showing import Progress, Shown, describe_split, show_pictures
 from minicnn.apps.detect import Run, Settings
 from minicnn.detection import Detector
 
@@ -83,7 +83,7 @@ def _judge(net: Detector, part: Part, _: argparse.Namespace) -> Outcome:
 def _predict(options: argparse.Namespace, run: Run[Settings, Detector]) -> list[dict[str, Any]]:
     """Find the objects in each picture, and draw them."""
 
-    def show(path: Path, picture: np.ndarray, drawn: Path) -> dict[str, Any]:
+    def show(path: Path, picture: np.ndarray, drawn: Path) -> Shown:
         found = find_in(run.net, picture, run.settings.size, options.score)
         return show_found(path, picture, drawn, found, run.settings.names)
 
@@ -97,6 +97,7 @@ APP = App(
     prepare=_prepare,
     load_run=detect.load_run,
     load_part=_load_part,
+    part_to_learn=part_to_learn,
     describe_data=describe_data,
     judge=_judge,
     describe_outcome=describe_outcome,

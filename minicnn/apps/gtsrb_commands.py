@@ -126,6 +126,7 @@ APP = App(
     prepare=_prepare,
     load_run=gtsrb.load_run,
     load_part=_load_part,
+    part_to_learn=lambda settings, table: gtsrb.split_signs(settings, table)[0],
     describe_data=describe_data,
     judge=_judge,
     describe_outcome=describe_outcome,

@@ -11,8 +11,8 @@ import numpy as np
 
 from minicnn.apps import segment
 from minicnn.apps._commands import App, Job, Part
-from minicnn.apps._images import check_enough
-from minicnn.apps._options import data_of, run_options
+from minicnn.apps._images import check_enough, part_to_learn
+from minicnn.apps._options import check_format, data_of, run_options
 from minicnn.apps._segment_networks import SEGMENTERS
 from minicnn.apps._segment_options import COMMAND_LINE
 from minicnn.apps._segment_reports import (
@@ -22,10 +22,11 @@ from minicnn.apps._segment_reports import (
     describe_outcome,
     draw,
     measures,
+    note_unnamed,
     show_found,
 )
 from minicnn.apps._segmentation import Outcome, Scorer, judge, scorer_of, segment_picture
-from minicnn.apps._showing import Progress, describe_split, show_pictures
+from minicnn.apps._showing import Progress, Shown, describe_split, show_pictures
 from minicnn.apps.segment import Run, Settings
 from minicnn.data.masks import mask_layout_of
 from minicnn.errors import ConfigError
@@ -50,6 +51,7 @@ def _prepare(options: argparse.Namespace, settings: Settings, device: str) -> Jo
     assert train.ignore_label is not None
     settings = dataclasses.replace(settings, names=train.names, ignore_label=train.ignore_label)
     describe_data(train, settings.data is None)
+    note_unnamed(train)
     describe_split(parts, settings.size)
     estimator = segment.make_estimator(
         settings, train, options.model_dir, device=device, **run_options(options)
@@ -68,6 +70,7 @@ def _prepare(options: argparse.Namespace, settings: Settings, device: str) -> Jo
 
 def _load_part(options: argparse.Namespace, settings: Settings) -> Part:
     """Read or draw the images to evaluate a run on."""
+    check_format(options)
     own = options.data is None
     if not own:
         settings = dataclasses.replace(settings, **data_of(options, mask_layout_of))
@@ -89,7 +92,7 @@ def _predict(options: argparse.Namespace, run: Run[Settings, Module]) -> list[di
     settings = run.settings
     scorer, view = _scorer(run.net, settings, options), SEGMENTERS[settings.model].view
 
-    def show(path: Path, picture: np.ndarray, drawn: Path) -> dict[str, Any]:
+    def show(path: Path, picture: np.ndarray, drawn: Path) -> Shown:
         mask = segment_picture(scorer, picture, settings.size, options.tiles, view)
         return show_found(path, picture, drawn, mask, settings.names)
 
@@ -104,6 +107,7 @@ APP = App(
     prepare=_prepare,
     load_run=segment.load_run,
     load_part=_load_part,
+    part_to_learn=part_to_learn,
     describe_data=describe_data,
     judge=_judge,
     describe_outcome=describe_outcome,

@@ -18,6 +18,7 @@ _PPM_HEADER = re.compile(rb"P[1-6](?:(?:\s|#[^\r\n]*[\r\n])+[0-9]+){2,3}\s")
 
 
 def check_pixels(width: int, height: int, most: int) -> None:
+    """Refuse a picture of more pixels than `most`, whatever its file is like."""
     if width * height > most:
         raise DataError(f"claims {width} x {height} pixels; more than {most:,} are refused")
 
@@ -82,6 +83,7 @@ def bare_gif(data: bytes, most: int) -> bytes:
 
 
 def check_ppm(data: bytes) -> None:
+    """Refuse a PPM of other kinds, or one whose header is too long to be read quickly."""
     if data[1:2] not in b"123456":
         raise DataError("is not a PPM image of the kinds P1 to P6")
     if len(data) > _SMALL and not _PPM_HEADER.match(data[:_MOST_HEADER]):
@@ -89,6 +91,7 @@ def check_ppm(data: bytes) -> None:
 
 
 def webp_size(data: bytes) -> tuple[int, int]:
+    """Return width and height as the first chunk tells them."""
     kind = data[12:16]
     if kind == b"VP8X":
         return (

@@ -38,6 +38,7 @@ def own_copy(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _copied(value: Any) -> Any:
+    """Return a copy of what can be changed in place, and everything else as it is."""
     if isinstance(value, np.ndarray | np.generic | list | dict | set | bytearray):
         return copy.deepcopy(value)
     if isinstance(value, tuple):
@@ -106,6 +107,7 @@ def _as_array(value: Any) -> np.ndarray | None:
 
 
 def _same_numbers(one: np.ndarray, other: np.ndarray, tolerance: float) -> bool:
+    """Tell whether arrays are equal, of floats up to a share of the largest and rounding."""
     if one.shape != other.shape:
         return False
     if one.dtype.kind == "b" or other.dtype.kind == "b":
@@ -188,6 +190,7 @@ def _difference_of_shapes(a: np.ndarray, b: np.ndarray, tolerance: float) -> str
 
 
 def _difference_of_values(a: np.ndarray, b: np.ndarray, tolerance: float) -> str:
+    """Say what is wrong with numbers of the right shape: sign, factor, order, or just that."""
     if a.dtype.kind in "fc" and np.isnan(a).any() and not np.isnan(b).any():
         return "it is not a number (NaN) somewhere"
     if a.dtype.kind in "fc" and np.isinf(a).any() and not np.isinf(b).any():
@@ -226,6 +229,7 @@ def shown(value: Any) -> str:
 
 
 def _spelled(value: Any) -> str:
+    """Write a value in one line, numbers with five digits."""
     if isinstance(value, np.ndarray | np.generic):
         return _spelled(value.tolist())
     if isinstance(value, bool | str) or not isinstance(value, float | list | tuple):

@@ -11,6 +11,7 @@ from minicnn import ops
 
 
 def streets(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    """Yield (height, width, sides of windows), one of which fits nowhere."""
     for _ in range(6):
         height, width = int(rng.integers(50, 90)), int(rng.integers(95, 180))
         sides = sorted(int(s) for s in rng.choice(np.arange(9, 60), 4, replace=False))
@@ -18,11 +19,13 @@ def streets(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
 
 
 def counted(height: int, width: int, sides: Any, step: Any, one: int = 1) -> int:
+    """Count where windows fit, ``step(side)`` apart; `one`: the place at the beginning."""
     fitting = [(s, step(s)) for s in sides if s <= min(height, width)]
     return sum(((height - s) // d + one) * ((width - s) // d + one) for s, d in fitting)
 
 
 def pairs(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    """Yield two boxes each: at random, apart, one inside the other, without area."""
     for _ in range(8):
         begin, size = rng.uniform(0, 20, (2, 2)), rng.uniform(5, 30, (2, 2))
         a, b = np.concatenate([begin, begin + size], axis=1)
@@ -34,6 +37,7 @@ def pairs(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
 
 
 def overlap(a: Any, b: Any, apart: bool = True, more: float = 0.0, kind: str = "union") -> Any:
+    """Return what two boxes share, over their union or another whole; maybe spoilt."""
     sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]) + more
     shared = np.prod(np.maximum(sides, 0) if apart else sides)
     one, other = np.prod(a[2:] - a[:2] + more), np.prod(b[2:] - b[:2] + more)
@@ -47,6 +51,7 @@ def overlap(a: Any, b: Any, apart: bool = True, more: float = 0.0, kind: str = "
 
 
 def crowds(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    """Yield (boxes, scores, threshold), where several boxes are of the same object."""
     # A chain: the first box drives out the second, which would have driven out the third.
     chain = np.array([[0.0, 40, 10, 50], [0, 4, 10, 14], [0, 0, 10, 10], [0, 8, 10, 18]])
     yield chain, np.array([0.3, 0.7, 0.9, 0.6]), 0.4
@@ -78,6 +83,7 @@ def suppressing(how: str) -> Any:
 
 
 def regions(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    """Yield (features, box, stride, grid) to be pooled, no edge of the box near a half."""
     for rows, columns in ((2, 3), (3, 2), (2, 2), (4, 3), (1, 2), (3, 4)):
         stride = int(rng.choice([4, 8, 16]))
         features = rng.normal(size=(int(rng.integers(2, 4)), 11, 14))
@@ -114,6 +120,7 @@ def pooling(rounding: Any = np.rint, **spoilt: bool) -> Any:
 
 
 def boxes_and_anchors(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    """Yield a box and an anchor each."""
     for _ in range(6):
         begin, size = rng.uniform(5, 40, (2, 2)), rng.uniform(6, 40, (2, 2))
         box, anchor = np.concatenate([begin, begin + size], axis=1)
@@ -121,6 +128,7 @@ def boxes_and_anchors(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
 
 
 def _steps(box: Any, anchor: Any) -> Any:
+    """Return how far a box is from its anchor, from middle to middle, and both sizes."""
     size, size_a = box[2:] - box[:2], anchor[2:] - anchor[:2]
     return (box[:2] + box[2:] - anchor[:2] - anchor[2:]) / 2, size, size_a
 
@@ -131,6 +139,7 @@ def encoding(how: Any) -> Any:
 
 
 def maps(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    """Yield (rows and columns of a map, stride, sizes of anchors)."""
     for _ in range(5):
         rows, columns = (int(n) for n in rng.permutation([2, 3, 4, 5, 6])[:2])
         sizes = [float(s) for s in rng.uniform(6, 50, int(rng.integers(2, 4)))]
@@ -138,6 +147,7 @@ def maps(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
 
 
 def laid(map_size: Any, stride: Any, sizes: Any, middle: float = 0.5, share: float = 0.5) -> Any:
+    """Lay anchors over a map: (rows, columns, sizes, 4), maybe beside the middle or too large."""
     rows, columns = ((np.arange(n) + middle) * stride for n in map_size)
     centres = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1)[:, :, None]
     half = share * np.array(sizes)[:, None]
@@ -145,6 +155,7 @@ def laid(map_size: Any, stride: Any, sizes: Any, middle: float = 0.5, share: flo
 
 
 def judged_places(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    """Yield (scores, truths, gamma) of the focal loss."""
     for gamma in (2.0, 0.5, 1.0, 3.0, 0.0):
         shape = tuple(int(n) for n in rng.integers(3, 6, 2))
         yield rng.normal(0, 2, shape), rng.integers(0, 2, shape).astype(float), gamma
@@ -168,10 +179,12 @@ def _slope(x: Any, t: Any, gamma: float, how: str) -> Any:
 
 
 def slope_of(how: str) -> Any:
+    """Return the focal loss's slope, spoilt, as a function."""
     return lambda x, t, gamma: _slope(x, t, gamma, how)
 
 
 def findings(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    """Yield (boxes, scores, truths, threshold), several boxes for each object."""
     # The second box overlaps the first object most, which is taken: it may not have the second.
     near = np.array([[0.0, 0, 20, 20], [0, 6, 20, 26]])
     found = np.array([[0.0, 2, 20, 22], [0, 0, 20, 20], [50, 50, 60, 60], [0, 7, 20, 27]])

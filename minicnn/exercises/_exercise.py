@@ -154,11 +154,13 @@ class Exercise:
         return iter(self.cases(np.random.default_rng(seed)))
 
     def _play(self, answer: Any, arguments: tuple[Any, ...]) -> Any:
+        """Return the plain result of what an exercise does with an answer."""
         if self.play is not None:
             return plain(self.play(answer, *arguments))
         return plain(answer(*arguments) if self.cases is not None else answer)
 
     def _try(self, answer: Any, arguments: tuple[Any, ...]) -> _Trial:
+        """Call an answer in one case, and compare it with the solution."""
         given = own_copy(arguments)
         with np.errstate(all="ignore"):
             expected = self._play(self.solution, own_copy(arguments))
@@ -168,6 +170,7 @@ class Exercise:
         return _Trial(arguments, expected, got, error, right, changed)
 
     def _outcome(self, answer: Any, arguments: tuple[Any, ...]) -> tuple[Any, Exception | None]:
+        """Return what an answer gives, or what it raises."""
         try:
             with np.errstate(all="ignore"):
                 return self._play(answer, arguments), None
@@ -202,6 +205,7 @@ class Exercise:
         return ""
 
     def _is_made(self, mistake: Any, trial: _Trial) -> bool:
+        """Tell whether an answer gave what the mistake gives, errors by their kind."""
         got, error = self._outcome(mistake, own_copy(trial.arguments))
         if error is not None or trial.error is not None:
             return type(error) is type(trial.error)
@@ -233,6 +237,7 @@ class _Trial:
     changed: bool
 
     def in_general(self, tolerance: float) -> str:
+        """Say what is wrong in words that fit other cases, too."""
         if self.error is not None:
             return f"it raises {type(self.error).__name__}: {self.error}"
         if any(_is_the_same_array(self.got, argument) for argument in self.arguments):
@@ -240,11 +245,13 @@ class _Trial:
         return difference(self.got, self.expected, tolerance)
 
     def called(self, name: str) -> str:
+        """Return the call as it is typed; empty if nothing was called."""
         if not self.arguments:
             return ""
         return f"{name}({', '.join(shown(argument) for argument in self.arguments)})"
 
     def described(self, name: str) -> str:
+        """Say what the call gave and what it should give."""
         call = self.called(name)
         if not call:
             return ""  # a number: to show the right one would be to give it away
@@ -334,6 +341,7 @@ def predict(
 
 
 def _is_the_same_array(got: Any, argument: Any) -> bool:
+    """Tell whether what was returned is an argument, of more than one number."""
     is_array = isinstance(argument, np.ndarray | Tensor) and np.size(plain(argument)) > 1
     return is_array and same(got, plain(argument), 0.0)
 

@@ -182,6 +182,7 @@ def _routed(x: Array, grad_y: Array, size: int, stride: int, share: Op) -> Array
 
 
 def _only(window: Array, place: int) -> Array:
+    """Return zeros of a window's shape, but 1 in one place."""
     chosen = np.zeros(window.shape)
     chosen.reshape(-1)[place] = 1
     return chosen
@@ -263,6 +264,7 @@ SOFTMAXES_BROKEN = naive, less_the_larger_of_0_and_max, less_the_max_of_all
 
 
 def _file(x: Array, content: bytes) -> bytes:
+    """Return what is written: a header that tells dtype and shape, and the content."""
     header = json.dumps({"dtype": x.dtype.str, "shape": x.shape}).encode()
     return len(header).to_bytes(8, "little") + header + content
 

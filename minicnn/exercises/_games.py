@@ -44,6 +44,7 @@ def shapes(rng: np.random.Generator) -> Cases:
 
 
 def pool_it(answer: Callable[..., Any], shape: tuple[int, ...]) -> str:
+    """Say whether an image shows that a pooling is padded with 0, or why not."""
     x = given(answer(shape))
     if isinstance(x, str):
         return x
@@ -59,16 +60,19 @@ def pools(rng: np.random.Generator) -> Cases:
 
 
 def of_ops(check: Callable[..., Any], family: Callable[[], Any]) -> str:
+    """Say which broken ops a check lets through, and which sound ones it refuses."""
     sound, broken = family()
     return exhibits.judged(check, [(op, (op,)) for op in sound], [(op, (op,)) for op in broken])
 
 
 def gradients(rng: np.random.Generator) -> Cases:
+    """Yield the ops whose pull-backs are checked, and where."""
     for shape in (3, 4), (2, 5), (4, 3):
         yield exhibits.gradients, rng.normal(0, 1, shape)
 
 
 def of_gradients(check: Callable[..., Any], family: Callable[[], Any], x: Array) -> str:
+    """Say which broken pull-backs a check lets through at x, and which sound ones it refuses."""
     sound, broken = family()
     return exhibits.judged(
         check,
@@ -78,6 +82,7 @@ def of_gradients(check: Callable[..., Any], family: Callable[[], Any], x: Array)
 
 
 def routes(rng: np.random.Generator) -> Cases:
+    """Yield the ways in which a pooling's gradient is sent back."""
     yield (exhibits.routes,)
 
 
@@ -87,6 +92,7 @@ def classes(rng: np.random.Generator) -> Cases:
 
 
 def soften(answer: Callable[..., Any], classes: int) -> str:
+    """Say whether logits show all broken softmaxes, or which they do not show."""
     x = given(answer(classes))
     if isinstance(x, str):
         return x
@@ -102,6 +108,7 @@ def soften(answer: Callable[..., Any], classes: int) -> str:
 
 
 def labelled(rng: np.random.Generator) -> Cases:
+    """Yield (logarithms of probabilities, labels), some labels beyond the classes."""
     for n, k, bad in (3, 4, None), (5, 2, -1), (1, 6, None), (4, 3, 3), (6, 5, -5), (2, 7, 12):
         log_p = np.log(exhibits.softmax(rng.normal(0, 2, (n, k))))
         labels = rng.integers(0, k, n)
@@ -111,6 +118,7 @@ def labelled(rng: np.random.Generator) -> Cases:
 
 
 def lose(answer: Callable[..., Any], log_p: Array, labels: Array) -> Any:
+    """Return the loss, or how labels beyond the classes were refused."""
     try:
         return answer(log_p, labels)
     except ValueError as error:
@@ -120,20 +128,24 @@ def lose(answer: Callable[..., Any], log_p: Array, labels: Array) -> Any:
 
 
 def number_of_bad(got: Any, expected: Any, log_p: Array, labels: Array) -> bool:
+    """Tell whether a number came out where labels are to be refused."""
     return isinstance(expected, str) and got is not None and not isinstance(got, str)
 
 
 def batches(rng: np.random.Generator) -> Cases:
+    """Yield batches of (predictions, labels), of different sizes."""
     for sizes in (30, 30, 30, 10), (8, 8, 1), (5,), (4, 9, 2), (1, 1, 7), (16, 16, 16, 3):
         labels = [rng.integers(0, 3, n) for n in sizes]
         yield ([(np.where(rng.random(len(t)) < 0.6, t, (t + 1) % 3), t) for t in labels],)
 
 
 def writers(rng: np.random.Generator) -> Cases:
+    """Yield what writes arrays into files."""
     yield (exhibits.writers,)
 
 
 def of_writers(check: Callable[..., Any], family: Callable[[], Any]) -> str:
+    """Say which broken writers a check lets through, and which sound ones it refuses."""
     sound, broken = family()
     return exhibits.judged(
         check,

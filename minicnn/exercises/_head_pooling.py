@@ -27,6 +27,7 @@ def _pooling_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
 
 
 def _pooled(x: Any, size: Any, stride: int, padding: int, fill: float, reduce: Any) -> np.ndarray:
+    """Pool by the definition, ``reduce`` for the maximum and `fill` around the image."""
     n, c, height, width = x.shape
     kh, kw = size
     rim = ((0, 0), (0, 0), (padding, padding), (padding, padding))
@@ -40,6 +41,7 @@ def _pooled(x: Any, size: Any, stride: int, padding: int, fill: float, reduce: A
 
 
 def _steps_by_size(x: Any, size: Any, stride: int, padding: int) -> np.ndarray:
+    """Pool with windows side by side, whatever the stride."""
     return _pooled(x, size, size[0], padding, -np.inf, np.max)
 
 
@@ -139,6 +141,7 @@ def _spread(x: Any, grad_y: Any, size: Any, stride: int, mode: str) -> np.ndarra
 
 
 def _spreading(mode: str) -> Any:
+    """Return the gradient spread in a wrong way, as a function."""
     return lambda x, grad_y, size, stride: _spread(x, grad_y, size, stride, mode)
 
 
@@ -193,6 +196,7 @@ def _even_images(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
 
 
 def _cut(x: Any, order: tuple[str, ...], axes: tuple[int, ...]) -> np.ndarray:
+    """Reshape both spatial axes in an order of parts, and take the maximum over some."""
     n, c, h, w = x.shape
     sizes = {"h": h // 2, "w": w // 2, "2": 2}
     return x.reshape(n, c, *(sizes[letter] for letter in order)).max(axis=axes)

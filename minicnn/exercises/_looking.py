@@ -113,6 +113,7 @@ def _globals_of(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
 
 
 def _attributes_of(function: types.FunctionType) -> Iterator[str]:
+    """Yield the names of the attributes that a function takes."""
     for code in _codes(function.__code__):
         for step in dis.get_instructions(code):
             if step.opname not in _GLOBAL and step.argval in code.co_names:
@@ -120,12 +121,14 @@ def _attributes_of(function: types.FunctionType) -> Iterator[str]:
 
 
 def _is_helper(thing: Any, function: types.FunctionType) -> bool:
+    """Tell whether a thing was defined in the same place as the function."""
     if isinstance(thing, types.FunctionType):
         return thing.__globals__ is function.__globals__
     return isinstance(thing, type) and thing.__module__ == function.__module__
 
 
 def _does_nothing(function: Any) -> bool:
+    """Tell whether a function consists of a docstring, pass and return."""
     return all(
         step.opname in _IDLE or (step.opname in _GIVES_CONSTANT and step.argval is None)
         for step in dis.get_instructions(function)

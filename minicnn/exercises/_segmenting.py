@@ -11,6 +11,7 @@ IGNORED = 255
 
 
 def confusions(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    """Yield confusion matrices, in most of which a class is neither there nor predicted."""
     for classes in (3, 4, 5, 6, 3):
         matrix = rng.integers(1, 40, (classes, classes)) + np.diag(rng.integers(20, 200, classes))
         gone = int(rng.integers(classes))
@@ -34,6 +35,7 @@ def iou_with(whole: Any, gone: float | None = None, hits: Any = np.diag) -> Any:
 
 
 def large_masks(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    """Yield (mask, factor), with pixels that count for nothing."""
     # Of the first block most pixels count for nothing; of the second all; labels are far apart.
     mask = np.array([[7, 255, 255, 255, 0, 6], [255, 7, 255, 255, 6, 6]], np.uint8)
     yield mask, 2
@@ -54,6 +56,7 @@ def blocks_of(mask: Any, factor: int) -> Any:
 
 
 def shrunk(mask: Any, factor: int, choose: Any) -> Any:
+    """Return a mask made smaller, each label by ``choose(labels of its block)``."""
     blocks = blocks_of(mask, factor)
     y = np.empty(blocks.shape[:2], mask.dtype)
     for place in np.ndindex(y.shape):
@@ -62,6 +65,7 @@ def shrunk(mask: Any, factor: int, choose: Any) -> Any:
 
 
 def most_votes(labels: Any, voters: Any, tie: str = "smallest") -> Any:
+    """Return the commonest of the labels that vote; `IGNORED` if none does."""
     counts = np.bincount(labels[voters(labels)], minlength=256)
     if not counts.any():
         return IGNORED
@@ -69,6 +73,7 @@ def most_votes(labels: Any, voters: Any, tie: str = "smallest") -> Any:
 
 
 def lines(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    """Yield (inputs, weights, stride), all along one axis."""
     for stride, size in ((2, 3), (2, 4), (3, 4), (1, 3), (3, 2), (2, 2), (3, 5)):
         yield rng.normal(size=int(rng.integers(4, 8))), rng.normal(size=size), stride
 
@@ -97,10 +102,12 @@ def enlarged_line(x: Any, w: Any, stride: int, how: str) -> Any:
 
 
 def transposing(how: str) -> Any:
+    """Return a transposed convolution, spoilt, as a function."""
     return lambda x, w, stride: enlarged_line(x, w, stride, how)
 
 
 def small_maps(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    """Yield (map, factor to enlarge it by)."""
     for factor in (2, 3, 4, 2, 3):
         rows, columns = (int(n) for n in rng.permutation([3, 4, 5, 6])[:2])
         yield rng.normal(size=(rows, columns)), factor
@@ -127,10 +134,12 @@ def interpolated(x: Any, factor: int, place: Any, outside: str = "border") -> An
 
 
 def half_pixel(i: int, factor: int, n: int) -> float:
+    """Return where pixel i of an enlarged axis lies on the small one, from middle to middle."""
     return (i + 0.5) / factor - 0.5
 
 
 def pooled_maps(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    """Yield (largest values, where they stood in their channel, its size)."""
     for size in (2, 3, 2, 4, 2):
         channels, rows, columns = (int(n) for n in rng.permutation([2, 3, 4, 5])[:3])
         height, width = rows * size, columns * size
@@ -163,10 +172,12 @@ def unpooled(values: Any, places: Any, size: Any, how: str) -> Any:
 
 
 def unpooling(how: str) -> Any:
+    """Return an unpooling, spoilt, as a function."""
     return lambda values, places, size: unpooled(values, places, size, how)
 
 
 def nets(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    """Yield (channels of each level of a U-Net, classes)."""
     for depth in (3, 2, 4, 3, 1):
         widths = [int(n) for n in rng.permutation(np.arange(4, 20))[:depth]]
         yield widths, int(rng.integers(2, 12))
@@ -191,10 +202,12 @@ def counted(widths: Any, classes: int, **spoilt: Any) -> int:
 
 
 def counting(**spoilt: Any) -> Any:
+    """Return a count of what a U-Net learns, spoilt, as a function."""
     return lambda widths, classes: counted(widths, classes, **spoilt)
 
 
 def soft_masks(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    """Yield (probabilities, truths 0 or 1)."""
     for _ in range(6):
         shape = tuple(int(n) for n in rng.permutation([3, 4, 5, 6])[:2])
         t = (rng.random(shape) < 0.3).astype(float)
@@ -208,6 +221,7 @@ def dice_slope(how: Any) -> Any:
 
 
 def mask_sets(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    """Yield (masks, classes), where the last class is in no mask."""
     for classes in (4, 5, 4, 6, 5):
         masks = []
         for _ in range(4):
@@ -219,6 +233,7 @@ def mask_sets(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
 
 
 def frequencies(masks: Any, classes: int, among: str = "showing") -> Any:
+    """Return how common classes are, among all pixels or those of images that show them."""
     own = np.array([(masks == k).sum() for k in range(classes)], float)
     pixels = masks[0].size
     images = np.array([sum((mask == k).any() for mask in masks) for k in range(classes)])

@@ -11,6 +11,7 @@ import numpy as np
 def moved_and_filled(
     images: np.ndarray, down: int, right: int, mode: Any = "constant"
 ) -> np.ndarray:
+    """Move images by whole pixels; `mode`: what comes in, as `np.pad` has it."""
     height, width = images.shape[2:]
     edges = ((0, 0), (0, 0), (max(down, 0), max(-down, 0)), (max(right, 0), max(-right, 0)))
     padded = np.pad(images, edges, mode=mode)
@@ -30,6 +31,7 @@ def placed(kernel: np.ndarray, height: int, width: int, across: int | None = Non
 
 
 def rolled(kernel: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Build the matrix as one does who moves its first row on by one each time."""
     first = placed(kernel, height, width)[0]
     count = (height - kernel.shape[0] + 1) * (width - kernel.shape[1] + 1)
     return np.stack([np.roll(first, n) for n in range(count)])
@@ -49,6 +51,8 @@ def tight(kernel: np.ndarray, height: int, width: int) -> np.ndarray:
 def gradient_by(
     add: Callable[[Any, Any], Any],
 ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Return a kernel's gradient, its terms joined by ``add(total, term)``."""
+
     def gradient(image: np.ndarray, grad_answers: np.ndarray) -> np.ndarray:
         (height, width), (out_height, out_width) = image.shape, grad_answers.shape
         total = np.zeros((height - out_height + 1, width - out_width + 1))
@@ -71,6 +75,7 @@ def gap(
     axes: tuple[int, ...] = (2, 3),
     sign: int = 1,
 ) -> float:
+    """Return the largest difference between moving first and moving last, maybe measured wrong."""
     first = layer(moved_and_filled(images, down, right))
     second = layer(images)
     if move_answers:

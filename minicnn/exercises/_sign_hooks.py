@@ -67,6 +67,7 @@ def _play_output(answer: Any, steps: int, more: int, seed: int) -> Any:
 
 
 def _is_row(line: str) -> bool:
+    """Tell whether a line of a table holds numbers only."""
     try:
         return bool([float(part) for part in line.split(",")])
     except ValueError:
@@ -185,6 +186,8 @@ def _trained_alone(seed: int, steps: int) -> Any:
 
 
 def _history_is(wrong: Callable[..., Any]) -> Callable[..., bool]:
+    """Return a symptom that compares what was remembered, where it is a table."""
+
     def symptom(got: Any, expected: Any, every: int, *_: Any) -> bool:
         rows = np.array(got["history"], np.float64)
         right = np.array(expected["history"])
@@ -194,6 +197,8 @@ def _history_is(wrong: Callable[..., Any]) -> Callable[..., bool]:
 
 
 class _OneBatch(Hook):
+    """Evaluates on the first batch only."""
+
     def __init__(self, input_fn: Any, every: int) -> None:
         self.input_fn, self.every = input_fn, every
         self.history: list[tuple[Any, ...]] = []
@@ -208,11 +213,15 @@ class _OneBatch(Hook):
 
 
 class _TrainingBatch(_OneBatch):
+    """Remembers the training batch instead."""
+
     def results(self, context: RunContext) -> Any:
         return {"loss": context.loss, **context.metrics}
 
 
 class _MeanOfBatches(_OneBatch):
+    """Averages batches of different sizes."""
+
     def results(self, context: RunContext) -> Any:
         batches = list(self.input_fn())
         found = [context.estimator.evaluate(functools.partial(list, [b])) for b in batches]

@@ -10,6 +10,7 @@ import numpy as np
 def same(
     n: int, k: int, s: int, d: int, *, up: bool = True, before: bool = False, floor: bool = True
 ) -> tuple[int, int]:
+    """Return how much to pad before and after for "same", maybe rounded the wrong way."""
     count = -(-n // s) if up else n // s
     total = (count - 1) * s + d * (k - 1) + 1 - n
     total = max(total, 0) if floor else total
@@ -24,6 +25,7 @@ def slid(x: np.ndarray, weight: np.ndarray, stride: int) -> np.ndarray:
 
 
 def channels_apart(x: np.ndarray, weight: np.ndarray, stride: int) -> np.ndarray:
+    """Convolve the last channel only, as if it replaced those before."""
     return slid(x[:, -1:], weight[:, -1:], stride)
 
 
@@ -44,6 +46,7 @@ def painted(
     add: bool = True,
     jump: int = 0,
 ) -> np.ndarray:
+    """Send a gradient back to the pixels: each output paints its window."""
     n, _, out_height, out_width = grad_y.shape
     _, channels, rows, across = weight.shape
     grad = np.zeros((n, channels, height, width))
@@ -58,12 +61,14 @@ def painted(
 def unfolded(
     x: np.ndarray, rows: int, across: int, stride: int, *, order: str = "ncuvij"
 ) -> np.ndarray:
+    """Return the windows as columns, their axes maybe in another order."""
     windows = np.lib.stride_tricks.sliding_window_view(x, (rows, across), (2, 3))
     windows = windows[:, :, ::stride, ::stride]
     return np.einsum(f"ncijuv->{order}", windows).reshape(len(x), x.shape[1] * rows * across, -1)
 
 
 def coded(word: str, alphabet: str) -> np.ndarray:
+    """Return the kernel that finds a word, (1, letters of the alphabet, length)."""
     weight = np.zeros((1, len(alphabet), len(word)))
     for place, letter in enumerate(word):
         weight[0, alphabet.index(letter), place] = 1
@@ -76,6 +81,7 @@ def reach(
     early: bool = False,
     strides: bool = True,
 ) -> int:
+    """Return how many pixels layers, each (kernel, stride, dilation), see; maybe miscounted."""
     size, jump = 1, 1
     for kernel, stride, dilation in layers:
         next_jump = jump * stride if strides else 1

@@ -40,6 +40,7 @@ class Value:
 
     @property
     def parents(self) -> tuple[tuple[Value, Callable[[float], float]], ...]:
+        """Whom the number was made of, with what pulls a gradient back; each look is counted."""
         self._looks[0] -= 1
         if self._looks[0] < 0:
             raise EndlessWalkError("a value's parents are asked for again and again")
@@ -71,6 +72,7 @@ def graphs(rng: np.random.Generator) -> Iterator[Case]:
 
 
 def _youngest_first(y: Any) -> list[Any]:
+    """Return y and all that it was made of, those born last first."""
     found, waiting = {y}, [y]
     while waiting:
         for parent, _ in waiting.pop().parents:
@@ -81,6 +83,7 @@ def _youngest_first(y: Any) -> list[Any]:
 
 
 def _pass_on(y: Any, grad: float, order: Sequence[Any]) -> None:
+    """Send each gradient on to the parents, in an order of the values."""
     y.grad = grad
     for value in order:
         for parent, pull_back in value.parents:

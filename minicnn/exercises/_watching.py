@@ -31,6 +31,7 @@ class Number:
         self.value = value
 
     def _with(self, other: Any, value: float, is_product: bool = False) -> Number:
+        """Return what was made of this and another, and count it if it is a product."""
         Number.products += is_product and isinstance(other, Number)
         return Number(value)
 

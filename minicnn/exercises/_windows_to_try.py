@@ -12,6 +12,7 @@ ALPHABET = "abcdefghijklmnopqrstuvwxyz "
 
 
 def windows(rng: np.random.Generator) -> Cases:
+    """Yield (size, kernel, stride, padding, dilation) along one axis."""
     yield 32, 3, 1, 1, 1
     yield 32, 3, 2, 0, 1
     yield 12, 3, 2, 1, 2
@@ -22,6 +23,7 @@ def windows(rng: np.random.Generator) -> Cases:
 
 
 def same_windows(rng: np.random.Generator) -> Cases:
+    """Yield (size, kernel, stride, dilation) for "same" padding."""
     yield 32, 3, 1, 1
     yield 32, 4, 1, 1
     yield 33, 3, 2, 1
@@ -35,6 +37,7 @@ def same_windows(rng: np.random.Generator) -> Cases:
 
 
 def images(rng: np.random.Generator) -> Cases:
+    """Yield (images, weights, stride)."""
     for n, c, o, image, kernel, stride in (
         (1, 1, 1, (4, 5), (2, 3), 1),
         (2, 3, 4, (5, 6), (3, 2), 1),
@@ -47,6 +50,7 @@ def images(rng: np.random.Generator) -> Cases:
 
 
 def gradients(rng: np.random.Generator) -> Cases:
+    """Yield (grad_y, weights, height and width of the images, stride)."""
     for n, c, o, image, kernel, stride in (
         (1, 1, 1, (4, 5), (2, 3), 1),
         (2, 3, 2, (5, 6), (3, 2), 1),
@@ -61,11 +65,13 @@ def gradients(rng: np.random.Generator) -> Cases:
 
 
 def to_unfold(rng: np.random.Generator) -> Cases:
+    """Yield (images, height and width of the kernel, stride)."""
     for x, weight, stride in images(rng):
         yield x, *weight.shape[2:], stride
 
 
 def words(rng: np.random.Generator) -> Cases:
+    """Yield (word, alphabet)."""
     yield "stop", ALPHABET
     yield "speed", "deps"
     yield "a b", ALPHABET
@@ -75,6 +81,7 @@ def words(rng: np.random.Generator) -> Cases:
 
 
 def stacks(rng: np.random.Generator) -> Cases:
+    """Yield layers one after another, each (kernel, stride, dilation)."""
     yield ([(3, 1, 1)],)
     yield ([(3, 1, 1), (3, 1, 1)],)
     yield ([(3, 1, 1), (2, 2, 1), (3, 1, 1)],)

@@ -285,6 +285,7 @@ def _averaged_softmax(x: Array, grad_y: Array) -> Array:
 
 
 def _first_wrong(x: Array, grad_y: Array) -> Array:
+    """Return the gradient of tanh, its last number off by a hundredth."""
     wrong = np.ones(x.shape)
     wrong.flat[-1] = 1.01
     return grad_y * (1 - np.tanh(x) ** 2) * wrong

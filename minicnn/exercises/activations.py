@@ -56,6 +56,7 @@ variance_factor = predict(
 
 
 def _outputs(rng: np.random.Generator) -> Iterator[Case]:
+    """Yield (name, outputs) of each function."""
     for shape in ((7,), (3, 4), (2, 3, 5)):
         x = 2 * rng.normal(size=shape)
         yield "sigmoid", 1 / (1 + np.exp(-x))
@@ -113,6 +114,7 @@ def slope_from_output(kind: str, y: Array) -> Array:
 
 
 def _weight_shapes(rng: np.random.Generator) -> Iterator[Case]:
+    """Yield (shape, mode, slope of the ReLU)."""
     for mode in ("fan_in", "fan_out", "fan_avg"):
         for shape in ((64, 128), (16, 8, 3, 5), (32, 12, 1, 3)):
             yield shape, mode, float(rng.uniform(0.1, 0.9))
@@ -127,6 +129,7 @@ def _spread(
     swapped: bool = False,
     halves: float = 2.0,
 ) -> float:
+    """Return the standard deviation of first weights by He's rule, maybe spoilt."""
     places = int(np.prod(shape[2:])) if window else 1
     n_in, n_out = shape[1] * places, shape[0] * places
     if swapped:
@@ -183,6 +186,7 @@ def spread(shape: tuple[int, ...], mode: str, slope: float) -> float:
 
 
 def _stacks(rng: np.random.Generator) -> Iterator[Case]:
+    """Yield (inputs, weights of each layer, grad_y)."""
     for widths in ((4, 6, 5), (3, 8, 7, 6), (5, 5, 5, 5), (6, 4), (2, 9, 4, 8, 3)):
         weights = [rng.normal(0, 0.6, (o, i)) for i, o in itertools.pairwise(widths)]
         count = int(rng.integers(2, 6))
@@ -217,6 +221,7 @@ def _from_last_to_first(x: Array, weights: Sequence[Array], grad_y: Array) -> An
 
 
 def _half_is_right(half: int) -> Any:
+    """Return a symptom: one of both results is right."""
     return lambda got, right, *_: len(got) == 2 and np.allclose(got[half], right[half])
 
 
@@ -270,6 +275,7 @@ def signals(x: Array, weights: Sequence[Array], grad_y: Array) -> tuple[list[flo
 
 
 def _maps(rng: np.random.Generator) -> Iterator[Case]:
+    """Yield outputs of a ReLU with channels dead, nearly dead and alive."""
     for n, c, h, w in ((4, 5, 3, 2), (3, 6, 4, 5), (2, 4, 1, 3), (5, 8, 2, 2), (3, 7, 2, 4)):
         y = np.maximum(rng.normal(size=(n, c, h, w)), 0)
         y[:, 0] = 0  # dead
@@ -319,6 +325,7 @@ def dead_channels(y: Array) -> Array:
 
 
 def _sloped(rng: np.random.Generator) -> Iterator[Case]:
+    """Yield (x, slope of each channel)."""
     for n, c, h, w in ((2, 3, 4, 5), (3, 4, 2, 4), (2, 5, 3, 2), (4, 2, 1, 3), (2, 3, 4, 3)):
         # from below 0 to above 1: a learned slope may go anywhere
         slope = np.linspace(-0.5, 2.5, c) + rng.uniform(0, 0.3, c)

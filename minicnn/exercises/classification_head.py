@@ -109,6 +109,7 @@ def _logit_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
 
 
 def _play_loss(answer: Any, logits: Any, labels: Any) -> Any:
+    """Return the loss, or that it was refused."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -162,6 +163,7 @@ def _losses_gone_wrong() -> dict[str, Any]:
 
 
 def _is_number(thing: Any) -> bool:
+    """Tell whether a loss came out, where labels may have been refused."""
     return not isinstance(thing, str)
 
 

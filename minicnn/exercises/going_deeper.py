@@ -25,12 +25,14 @@ stacked = predict(
 
 
 def _heads(rng: np.random.Generator) -> Iterator[tuple[int, ...]]:
+    """Yield (channels, side of the map, hidden, classes)."""
     for _ in range(6):
         channels, hidden, classes = (int(n) for n in rng.integers(5, 60, 3))
         yield channels, int(rng.integers(2, 8)), hidden, classes
 
 
 def _head(channels: int, grid: int, hidden: int, classes: int) -> int:
+    """Count the weights of a head of three Dense layers."""
     return channels * grid * grid * hidden + hidden * hidden + hidden * classes
 
 
@@ -146,6 +148,7 @@ def batch_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
 
 
 def _slopes(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    """Yield (grad_y, x, gamma, epsilon)."""
     for x, gamma, _, epsilon in _batches(rng):
         yield rng.normal(size=x.shape) + 0.5 * x + 0.3, x, gamma, epsilon
 
@@ -207,6 +210,7 @@ def batch_norm_grad(grad_y: Any, x: Any, gamma: Any, epsilon: float) -> Any:
 
 
 def _runs(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    """Yield (decay, epsilon, batches to train on, images to judge)."""
     for _ in range(5):
         n, c = int(rng.integers(4, 8)), int(rng.integers(2, 4))
         batches = rng.normal(2, 3, (int(rng.integers(2, 5)), n, c))
@@ -214,6 +218,7 @@ def _runs(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
 
 
 def _use(answer: Any, decay: float, epsilon: float, batches: Any, images: Any) -> Any:
+    """Train a layer on all batches, then judge images together and one alone."""
     layer = answer(batches.shape[2], decay, epsilon)
     trained = [layer.train(batch) for batch in batches]
     together, alone = layer.evaluate(images), layer.evaluate(images[:1])
@@ -248,6 +253,7 @@ class _MovingNorm:
 
 
 def _faulty(**switches: bool) -> type:
+    """Return a layer with faults that are switched on by name."""
     return type("Faulty", (_MovingNorm,), switches)
 
 

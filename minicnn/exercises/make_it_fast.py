@@ -145,6 +145,8 @@ def _layers(rng: np.random.Generator) -> Iterator[tuple[int, ...]]:
 
 
 def _ratio(double: int = 2, size: int = 4, **left_out: bool) -> Any:
+    """Return the intensity with something left out, or counted otherwise."""
+
     def mistake(n: int, c: int, o: int, h: int, w: int, k: int) -> float:
         moved = 0 if left_out.get("input") else n * c * h * w
         moved += 0 if left_out.get("weights") else o * c * k * k
@@ -278,6 +280,8 @@ def _added(fixed: bool, in_order: bool) -> Any:
 
 
 def _flags(order: bool, threads: bool) -> Any:
+    """Return a symptom: the sum is right, but not for any order, or any number of threads."""
+
     def symptom(got: Any, expected: Any, *_: Any) -> bool:
         return got[1] == [order, threads, True] and np.allclose(got[0], expected[0], 1e-3)
 

@@ -91,6 +91,7 @@ def _play_input(answer: Any, files: list[str], labels: Any, batch_size: int) -> 
 
 
 def _lacks(fact: str) -> Callable[..., bool]:
+    """Return a symptom: a fact is another."""
     return lambda got, expected, *_: got[fact] != expected[fact]
 
 
@@ -151,10 +152,12 @@ def _counted(right: Any, predicted: Any, classes: int) -> np.ndarray:
 
 
 def _once(right: Any, predicted: Any, classes: int) -> np.ndarray:
+    """Count what comes twice once."""
     return np.minimum(_counted(right, predicted, classes), 1)
 
 
 def _without_missing(right: Any, predicted: Any, classes: int) -> np.ndarray:
+    """Count only as far as classes occur."""
     top = max(right.max(), predicted.max()) + 1
     return _counted(right, predicted, classes)[:top, :top]
 
@@ -217,6 +220,7 @@ def _split_cases(rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
 
 
 def _sign_of(file: str) -> str:
+    """Return class and track of a file: one physical sign."""
     return file.rsplit("_", 1)[0]
 
 

@@ -53,6 +53,7 @@ kept_views = predict(
 
 
 def _labelled(rng: np.random.Generator) -> Cases:
+    """Yield (features, labels, queries); labels are any numbers."""
     for classes, size in (([3, 8, 5], 4), ([11, 2], 3), ([7, 4, 9, 1], 6), ([6, 30, 17], 5)):
         labels = rng.permutation([*classes, *rng.choice(classes, 9)])
         centres = {label: rng.normal(0, 0.7, size) for label in classes}
@@ -62,6 +63,7 @@ def _labelled(rng: np.random.Generator) -> Cases:
 
 
 def _distances(features: np.ndarray, labels: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    """Return how far queries are from the mean of each class, (Q, K), squared."""
     known = np.unique(labels)
     means = np.stack([features[labels == label].mean(axis=0) for label in known])
     return ((queries[:, None] - means) ** 2).sum(axis=2)
@@ -119,6 +121,7 @@ def nearest_mean(features: np.ndarray, labels: np.ndarray, queries: np.ndarray) 
 
 
 def _scored(rng: np.random.Generator) -> Cases:
+    """Yield (features, weight, bias, labels)."""
     for n, inputs, classes in ((5, 4, 3), (7, 2, 5), (2, 6, 4), (1, 3, 2), (9, 5, 3)):
         labels = rng.integers(0, classes, n)
         weight, bias = rng.normal(size=(classes, inputs)), rng.normal(size=classes)
@@ -132,6 +135,7 @@ def _probabilities(features: np.ndarray, weight: np.ndarray, bias: np.ndarray) -
 
 
 def _pulled(grad: np.ndarray, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the gradients of weight and bias from that of the scores."""
     return grad.T @ features, grad.sum(axis=0)
 
 
@@ -199,6 +203,7 @@ def head_gradients(
 
 
 def _seeds(rng: np.random.Generator) -> Cases:
+    """Yield (seed, number of images)."""
     for n in (4, 6, 3, 5, 7):
         yield int(rng.integers(10**6)), n
 
@@ -234,6 +239,8 @@ def _play_steps(answer: Any, seed: int, n: int) -> dict[str, Any]:
 
 
 def _moved(part: str) -> Any:
+    """Return a symptom: a part of the network is another than expected."""
+
     def has_moved(got: Any, expected: Any, *_: Any) -> bool:
         return not np.allclose(got[part], expected[part], rtol=1e-4, atol=1e-6)
 
@@ -241,6 +248,7 @@ def _moved(part: str) -> Any:
 
 
 def _both(got: Any, expected: Any, *_: Any) -> bool:
+    """Tell whether averages and weights of the body are others than expected."""
     # "updates" counts the batches that moved the averages: it is no weight
     return _moved("moving averages")(got, expected) and not np.allclose(
         np.delete(got["body"], -1), np.delete(expected["body"], -1), rtol=1e-4, atol=1e-6
@@ -329,6 +337,7 @@ def layer_rates(layers: list[str], rate: float, factor: float) -> dict[str, floa
 
 
 def _plans(rng: np.random.Generator) -> Cases:
+    """Yield (layers, steps)."""
     for layers in (
         ["block1", "block2", "block3", "hidden", "logits"],
         ["stem", "block", "logits"],

@@ -93,6 +93,7 @@ def shifted(images: np.ndarray, down: int, right: int) -> np.ndarray:
 
 
 def _layers(rng: np.random.Generator) -> Cases:
+    """Yield (height, width, channels, outputs)."""
     yield 512, 512, 3, 64
     for _ in range(6):
         height, width = rng.integers(5, 99, 2)
@@ -117,6 +118,7 @@ def dense_weights(height: int, width: int, channels: int, neurons: int) -> int:
 
 
 def _convolutions(rng: np.random.Generator) -> Cases:
+    """Yield (height, width, channels, outputs, kernel)."""
     yield 512, 512, 3, 64, (3, 3)
     for kernel in (3, 5), (1, 7), (5, 2), (1, 1), (4, 3):
         height, width = (int(n) for n in rng.integers(8, 99, 2))
@@ -160,6 +162,7 @@ def conv_weights(
 
 
 def _kernels(rng: np.random.Generator) -> Cases:
+    """Yield (kernel, height and width of the image)."""
     for kernel, image in (
         ((2, 3), (4, 6)),
         ((3, 2), (5, 4)),
@@ -212,6 +215,7 @@ def as_matrix(kernel: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _answers(rng: np.random.Generator) -> Cases:
+    """Yield (image, gradient of the answers)."""
     for image, answers in (
         ((4, 6), (3, 4)),
         ((5, 4), (3, 3)),
@@ -283,6 +287,7 @@ def _darker_downwards(images: np.ndarray) -> np.ndarray:
 
 
 def _equivariances(rng: np.random.Generator) -> Cases:
+    """Yield (layer, images, down, right, margin); some layers depend on the place."""
     for layer, down, right in (
         (_right_minus_left, 0, 2),
         (_darker_to_the_right, 1, 2),

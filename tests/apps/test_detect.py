@@ -237,6 +237,12 @@ def test_a_run_is_judged_on_other_data_if_their_classes_are_its_own(voc, trained
     assert detect(*words, "--model-dir", tmp_path / "run")[0] == 0
     status, out, err = detect("evaluate", "--model-dir", tmp_path / "run")  # what it told to do
     assert (status, "skipped  " in out) == (0, True), err
+    moved = ["--data", write_voc(tmp_path / "moved"), "--skip-bad"]
+    for part, noted in (("train", True), ("validation", False)):
+        status, out, err = detect(
+            "evaluate", "--model-dir", tmp_path / "run", *moved, "--part", part
+        )
+        assert (status, "these are the images that it learned from" in out) == (0, noted), err
     other = write_voc(tmp_path / "other", count=7, seed=1, odd=False)
     (other / "ImageSets/Main/test.txt").write_text("000\n002\n")
     status, out, err = detect(

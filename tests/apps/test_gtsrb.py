@@ -227,7 +227,17 @@ def test_bad_images_stop_the_run_or_are_counted_by_choice(archive, tmp_path, com
     )
     assert status == 0
     assert result(out)["skipped"] == 1
+    assert "1 broken one is left out; the list is at the end" in out
     assert victim.name in out
+
+
+def test_an_evaluation_says_that_it_is_of_images_of_training(trained, archive, command):
+    words = ["evaluate", "--model-dir", trained[0]]
+    status, out, err = command(*words, "--data", archive, "--part", "train")
+    assert status == 0, err
+    assert "note     the images that it learned from are among these\n" in out
+    status, out, err = command(*words)
+    assert (status, "note     " in out) == (0, False), err
 
 
 def test_options_before_a_command_count_too(trained, archive, command):
