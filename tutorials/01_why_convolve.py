@@ -669,8 +669,8 @@ for kind in (4, 5, 6, 7):
 #
 # In minicnn: [the MLP](../minicnn/models/mlp.py), [convolution](../minicnn/ops/convolution.py) with
 # its gradients derived, [pooling](../minicnn/ops/pooling.py), [random
-# views](../minicnn/data/augmentation.py), [the drawn signs](../minicnn/data/signs/scene.py). Lesson
-# 3 takes convolution apart.
+# views](../minicnn/data/augment/random_view.py), [the drawn signs](../minicnn/data/signs/scene.py).
+# Lesson 3 takes convolution apart.
 #
 # Read on: D. Hubel, T. Wiesel, "Receptive fields, binocular interaction and functional architecture
 # in the cat's visual cortex", J. Physiol. 160 (1962). K. Fukushima, "Neocognitron", Biol.

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minicnn.backend.random import Stream
+from minicnn.data.augment import Affine, Colour, Compose, Picture, Rules
 from minicnn.data.augmentation import RandomView, standardize
 from minicnn.errors import ConfigError, ShapeError
 from minicnn.kernels import cpu, plain
@@ -53,6 +54,88 @@ def test_warp_matches_its_definition(kernels, count, height, width, seed):
     for n in range(count):
         expected = warped(images[n], matrices[n].astype(float), gains[n], offsets[n])
         np.testing.assert_allclose(out[n], expected, atol=2e-4)
+
+
+class Drawn:
+    """Stands for a stream: gives the numbers it was given, a table at a time."""
+
+    def __init__(self, *tables):
+        self.tables = [np.array(table, float) for table in tables]
+
+    def uniform(self, shape, low=0.0, high=1.0):
+        table = self.tables.pop(0)
+        assert table.shape == ((shape,) if isinstance(shape, int) else shape)
+        return table
+
+
+def looks(view, draws, height, width):
+    """The definition of a view's matrix (2, 3), gain and offset, from eight numbers."""
+    turn, down = view.rotation * draws[0], 1 + view.scale * draws[1]
+    across = down * (1 + view.stretch * draws[2])
+    sine, cosine = math.sin(turn), math.cos(turn)
+    matrix = [
+        [down * cosine, across * sine, view.shift * height * draws[4]],
+        [-down * sine + view.shear * draws[3], across * cosine, view.shift * width * draws[5]],
+    ]
+    return np.array(matrix), 1 + view.gain * draws[6], view.offset * draws[7]
+
+
+def as_affine_and_colour(matrix, gain, offset, picture, rules):
+    """The same look by `Affine` and `Colour`, told what to draw: the picture that they make."""
+    forward = np.linalg.inv(matrix[:, :2])  # = a rotation times [[larger, 0], [sheared, wider]]
+    turn = math.atan2(-forward[0, 1], forward[1, 1])
+    turned_back = [[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]]
+    (larger, nothing), (sheared, wider) = turned_back @ forward
+    assert abs(nothing) < 1e-9
+    shift = -forward @ matrix[:, 2] / picture.size
+    affine = Affine(rotation=1.0, scale=(0.5, 2.0), stretch=0.9, shear=0.9, shift=1.0)
+    measures = [math.log2(larger), turn, (wider / larger - 1) / 0.9, sheared / larger / 0.9, *shift]
+    seen = Compose([affine], rules)(picture, Drawn(measures))
+    grey = seen.image[::4, ::4].mean(axis=(0, 1)).round() @ [0.299, 0.587, 0.114]
+    colour = Colour(brightness=1.0, contrast=0.9, saturation=0.0, hue=0.0)
+    light = [offset - (1 - gain) * grey / 255, (gain - 1) / 0.9, 0.0, 0.0]
+    return colour(seen, Drawn(light))
+
+
+MEASURES = st.tuples(*(st.floats(0, most) for most in (0.25, 0.12, 0.08, 0.1, 0.06, 0.4, 0.15)))
+
+
+@given(MEASURES, st.integers(0, 2**32 - 1))
+def test_a_view_matches_its_definition(measures, seed):
+    stream, view = Stream(seed), RandomView(*measures)
+    images = stream.integers(0, 256, (2, 6, 5, 3)).astype(np.uint8)
+    draws = stream.uniform((8, 2), -1.0, 1.0)
+    seen = view(images, Drawn(draws))
+    for n in range(2):
+        expected = warped(images[n], *looks(view, draws[:, n], 6, 5))
+        np.testing.assert_allclose(seen[n], expected, atol=2e-4)
+
+
+@given(MEASURES, st.integers(0, 2**32 - 1))
+def test_a_batch_is_seen_like_single_pictures_and_by_other_transforms(measures, seed):
+    """Something amid even grey, so that it does not matter what is shown beyond the border."""
+    stream, view = Stream(seed), RandomView(*measures)
+    images = np.full((3, 40, 44, 3), 128, np.uint8)
+    images[:, 16:24, 18:26] = stream.integers(0, 256, (3, 8, 8, 3))
+    draws = stream.uniform((8, 3), -1.0, 1.0)
+    rules = Rules(fill=(128, 128, 128))
+    together = np.clip(255 * view(images, Drawn(draws)), 0, 255)
+    for n, seen in enumerate(together):
+        alone = Compose([view], rules)(Picture(images[n]), Drawn(draws[:, n : n + 1]))
+        look = looks(view, draws[:, n], 40, 44)
+        others = as_affine_and_colour(*look, Picture(images[n]), rules)
+        # Pictures are rounded twice: to half a step before a gain of up to 1.4, and after it
+        np.testing.assert_allclose(alone.image, seen, atol=1.21)
+        np.testing.assert_allclose(others.image, seen, atol=1.21)
+
+
+def test_a_picture_keeps_what_is_known_of_it():
+    image = Stream(0).integers(0, 256, (8, 9, 3)).astype(np.uint8)
+    label = np.array([0, 1], np.float32)
+    seen = RandomView()(Picture(image, label=label), Stream(1))
+    again = Compose([RandomView()])(Picture(image, label=label), Stream(1))
+    np.testing.assert_array_equal(seen.image, again.image)
+    assert seen.label is label
 
 
 def test_no_motion_and_even_light_change_nothing():

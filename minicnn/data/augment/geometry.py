@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from minicnn.backend.random import Stream
-from minicnn.data.augment.motion import Motion
-from minicnn.data.augment.view import Transform, View
+from minicnn.data.augment.motion import Motion, about_middle
+from minicnn.data.augment.view import Transform, View, check_width
 from minicnn.errors import ConfigError
 
 __all__ = ["Affine", "Elastic", "Flip", "Perspective"]
@@ -48,7 +48,7 @@ class Affine(Transform):
 
     def __post_init__(self) -> None:
         for name in ("rotation", "stretch", "shear", "shift"):
-            _check_width("Affine", name, getattr(self, name))
+            check_width("Affine", name, getattr(self, name))
         check_range("Affine", "scale", self.scale)
         if self.stretch >= 1 or self.shear >= 1:
             raise ConfigError(
@@ -59,20 +59,13 @@ class Affine(Transform):
     def apply(self, view: View, stream: Stream) -> View:
         """Draw how far, and say so."""
         draws = stream.uniform(6, -1.0, 1.0)
-        height, width = view.size
         low, high = np.log(self.scale)
         larger = math.exp((low + high) / 2 + (high - low) / 2 * draws[0])
         turn, wider = self.rotation * draws[1], 1 + self.stretch * draws[2]
-        sine, cosine = math.sin(turn), math.cos(turn)
         # From the old picture to the new one: stretched and sheared first, then turned
-        forward = np.array([[cosine, -sine], [sine, cosine]]) * larger
-        forward = forward @ np.array([[1.0, 0.0], [self.shear * draws[3], wider]])
-        moved = np.eye(3)
-        moved[:2, :2] = np.linalg.inv(forward)
-        middle = np.array([height / 2, width / 2])
-        shift = self.shift * np.array([height, width]) * draws[4:]
-        moved[:2, 2] = middle - moved[:2, :2] @ (middle + shift)
-        return view.moved(Motion((height, width), moved))
+        forward = turned(turn) * larger @ np.array([[1.0, 0.0], [self.shear * draws[3], wider]])
+        shift = self.shift * np.array(view.size) * draws[4:]
+        return view.moved(about_middle(view.size, np.linalg.inv(forward), shift))
 
 
 @dataclass(frozen=True)
@@ -200,6 +193,15 @@ class Flip(Transform):
         return view.moved(Motion((height, width), matrix))
 
 
+def turned(angle: np.ndarray | float) -> np.ndarray:
+    """Return matrices (..., 2, 2) that turn by angles (...), in radians, from y towards x."""
+    matrices = np.empty((*np.shape(angle), 2, 2))
+    matrices[..., 0, 0] = matrices[..., 1, 1] = np.cos(angle)
+    matrices[..., 1, 0] = np.sin(angle)
+    matrices[..., 0, 1] = -matrices[..., 1, 0]
+    return matrices
+
+
 def _homography(places: np.ndarray, shown: np.ndarray) -> np.ndarray:
     """Return the matrix that takes four places (4, 2) to four others.
 
@@ -222,11 +224,6 @@ def _spline(length: int, cell: int, spacing: float) -> np.ndarray:
     near = 2 / 3 - away**2 + away**3 / 2
     far = np.clip(2 - away, 0, None) ** 3 / 6
     return np.where(away < 1, near, far)
-
-
-def _check_width(who: str, name: str, value: float) -> None:
-    if not 0 <= value < np.inf:
-        raise ConfigError(f"{who}: {name} must be 0 or more, got {value}")
 
 
 def check_range(who: str, name: str, given: tuple[float, float], most: float = np.inf) -> None:

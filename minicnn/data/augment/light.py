@@ -11,7 +11,7 @@ import numpy as np
 
 from minicnn.backend.random import Stream
 from minicnn.data.augment.picture import Picture, Rules
-from minicnn.data.augment.view import Transform, View, areas, kept, mean_colour
+from minicnn.data.augment.view import Transform, View, areas, check_width, kept, mean_colour
 from minicnn.errors import ConfigError
 
 __all__ = ["Blur", "Colour", "CutOut", "Noise"]
@@ -55,8 +55,7 @@ class Colour(Transform):
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not 0 <= value < np.inf:
-                raise ConfigError(f"Colour: {name} must be 0 or more, got {value}")
+            check_width("Colour", name, value)
         if self.contrast >= 1 or self.saturation > 1:
             raise ConfigError(
                 f"Colour: contrast {self.contrast} must be below 1 and saturation "
@@ -75,7 +74,7 @@ class Colour(Transform):
         def change(picture: Picture) -> Picture:
             grey = float(_LUMA @ mean_colour(picture.image))
             added = 255 * self.brightness * draws[0] + (1 - gain) * grey
-            return picture._replace(image=_mixed(picture.image, colours, added))
+            return picture._replace(image=mixed(picture.image, colours, added))
 
         return view.repainted(change)
 
@@ -133,8 +132,7 @@ class Blur(Transform):
     strength: float = 1.5
 
     def __post_init__(self) -> None:
-        if not 0 <= self.strength < np.inf:
-            raise ConfigError(f"Blur: strength must be 0 or more, got {self.strength}")
+        check_width("Blur", "strength", self.strength)
 
     def apply(self, view: View, stream: Stream) -> View:
         """Draw how much, and blur."""
@@ -221,7 +219,7 @@ def _still_seen(
     return kept(boxes, classes, 1 - lost / whole, rules)
 
 
-def _mixed(image: np.ndarray, colours: np.ndarray, added: float) -> np.ndarray:
+def mixed(image: np.ndarray, colours: np.ndarray, added: float) -> np.ndarray:
     """Return an image whose colours are multiplied by a matrix (3, 3), and grey added."""
     from PIL import Image
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from minicnn.backend import kernels_for
 
-__all__ = ["Motion", "back", "forth", "looked_up", "places_of"]
+__all__ = ["Motion", "about_middle", "back", "forth", "looked_up", "places_of"]
 
 _CLOSE = 1e-6  # pixels: a place that is found to within this much is found
 _STEPS = 100  # of the search for it, at most
@@ -39,6 +39,23 @@ class Motion(NamedTuple):
     matrix: np.ndarray
     bend: np.ndarray | None = None
     cell: int = 16
+
+
+def about_middle(
+    size: tuple[int, int],
+    linear: np.ndarray,
+    shift: np.ndarray | float = 0.0,
+    aim: np.ndarray | float = 0.0,
+) -> Motion:
+    """Return an affine motion about the middle of a picture, whose size stays.
+
+    Counted from the middle, in pixels, a place p shows what was at ``linear @ (p - shift) + aim``.
+    """
+    middle = np.array(size) / 2
+    matrix = np.eye(3)
+    matrix[:2, :2] = linear
+    matrix[:2, 2] = middle - linear @ (middle + shift) + aim
+    return Motion(size, matrix)
 
 
 def back(motions: Sequence[Motion], places: np.ndarray) -> np.ndarray:

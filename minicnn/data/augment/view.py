@@ -279,6 +279,12 @@ def mean_colour(image: np.ndarray) -> tuple[int, int, int]:
     return red, green, blue
 
 
+def check_width(who: str, name: str, value: float) -> None:
+    """Refuse what is no half-width of a range."""
+    if not 0 <= value < np.inf:
+        raise ConfigError(f"{who}: {name} must be 0 or more, got {value}")
+
+
 def _check_transform(who: str, transform: object) -> None:
     if not isinstance(transform, Transform):
         raise ConfigError(f"{who}: {transform!r} is no Transform; give Colour(), Affine(), ...")
