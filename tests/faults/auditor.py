@@ -16,6 +16,8 @@ _KNOWN = {
     ".lock", "checkpoints", "export", "training.csv", "validation.csv", "settings.json",
     "curves.png", "best.json",
 }  # fmt: skip
+# Where hooks note what a stop, or a disk that was full, has kept them from
+_OWED = [("ValidationHook", "owed"), ("OutputHook", "owed"), ("OutputHook", "owed_results")]
 _PNG = (b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82")
 
 # What can be wrong
@@ -164,9 +166,8 @@ class Audit:
         if right is None:
             self._say(BITS, f"{path.name}: the undisturbed run has no such step")
             return
-        # What a stop, or a disk that was full, got in the way of is noted in the state
         hooks = json.loads((path / "state.json").read_text())["state"]["hooks"]
-        owed = any(hooks[name].get("owed") for name in ("ValidationHook", "OutputHook"))
+        owed = any(hooks[name].get(kind) for name, kind in _OWED)
         for part in PARTS[:-1] if owed else PARTS:
             if _sha256((path / part).read_bytes()) not in right[part]:
                 self._say(BITS, f"{path.name}: {part} is not that of the undisturbed run")
