@@ -27,6 +27,7 @@ def lets_through(*names: str) -> Symptom:
 
 
 def names(*families: Any) -> tuple[str, ...]:
+    """Return what the ops of families are called."""
     return tuple(op.__name__ for family in families for op in family)
 
 
@@ -39,6 +40,7 @@ def given(value: Any) -> Array | str:
 
 
 def shapes(rng: np.random.Generator) -> Cases:
+    """Yield shapes of images (N, C, H, W), wider than high."""
     for n, c in (1, 1), (2, 3), (3, 1), (1, 4), (2, 2):
         yield ((n, c, int(rng.integers(5, 9)), int(rng.integers(9, 13))),)
 
@@ -56,6 +58,7 @@ def pool_it(answer: Callable[..., Any], shape: tuple[int, ...]) -> str:
 
 
 def pools(rng: np.random.Generator) -> Cases:
+    """Yield the poolings, of which some are broken."""
     yield (exhibits.pools,)
 
 
@@ -87,6 +90,7 @@ def routes(rng: np.random.Generator) -> Cases:
 
 
 def classes(rng: np.random.Generator) -> Cases:
+    """Yield numbers of classes."""
     for classes in 2, 3, 5, 10, 43:
         yield (classes,)
 
